@@ -1,0 +1,689 @@
+package provisioning
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"portico/app"
+	"portico/app/contracts"
+	"portico/app/web"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+// group is some of the actions under one heading.
+type group struct {
+	Label   string
+	Actions []Action
+	Form    *ActionForm // the one that is open in place
+	Values  *web.Form
+}
+
+// adminView is what views/provisioning/admin.html shows: the page **Manage** of a product in the admin area.
+type adminView struct {
+	Head           contracts.Head
+	Product        Product
+	Path           string
+	Groups         []group
+	Configuration  *Configuration // nil without one
+	Configurations []web.Option
+	Settings       []Value
+	Fields         []Value
+	Switches       []switchRow
+	Runs           []Line
+	Debug          map[string][]debugOf
+	Next           string
+	OpenForm       bool
+	CanConfigure   bool
+	CanEditFields  bool
+	CanSeeLogs     bool
+}
+
+// switchRow is a function that an admin switches on for this product.
+type switchRow struct {
+	Action, Label, Kind string
+	On                  bool
+}
+
+// debugOf is the exchange of one attempt.
+type debugOf struct {
+	Attempt int
+	Text    string
+	Count   int
+}
+
+// ManageStore answers GET /admin/contracts/:id/manage and /admin/purchases/:id/manage.
+func (h *Handlers) ManageStore(c *fiber.Ctx) error {
+	item, err := h.contracts.Find(c)
+	if err != nil {
+		return err
+	}
+	page, err := h.manageStore(c, item, c.Query("action"), nil)
+	if err != nil {
+		return err
+	}
+	return web.Render(c, page)
+}
+
+// manageStore draws the page with the form of one action open in place; typed is what was posted of it, nil for a fresh one.
+func (h *Handlers) manageStore(c *fiber.Ctx, item contracts.Item, open string, typed *web.Form) (web.Page, error) {
+	r, ctx := web.Of(c), c.UserContext()
+	p, err := h.service.Product(ctx, r.Viewer, item.Product.ID)
+	if err != nil {
+		return web.Page{}, err
+	}
+	if !p.OfStore() {
+		return web.Page{}, app.ErrNotFound
+	}
+	view := adminView{Product: p, Path: managePath(p.ContractID, p.ID, true), CanConfigure: r.Viewer.Role == app.RoleAdmin, CanEditFields: p.Allows("run_fields"), CanSeeLogs: p.Allows("run_logs")}
+	if view.Head, err = h.contracts.Head(c, item, "manage"); err != nil {
+		return web.Page{}, err
+	}
+	actions, err := h.actions(c, p, nil)
+	if err != nil {
+		return web.Page{}, err
+	}
+	for _, kind := range []string{"everyday", "account", "access", "good"} {
+		g := group{Label: r.T("provisioning.group-" + kind)}
+		for _, a := range actions {
+			if groupOf(a.Function) == kind {
+				g.Actions = append(g.Actions, a)
+			}
+		}
+		for _, a := range g.Actions {
+			if a.Name != open || a.Off != "" {
+				continue
+			}
+			if err := h.openForm(c, p, a, &g, typed); err != nil {
+				return web.Page{}, err
+			}
+			view.OpenForm = true
+		}
+		if len(g.Actions) > 0 {
+			view.Groups = append(view.Groups, g)
+		}
+	}
+	if view.CanConfigure {
+		if err := h.configurationOf(c, p, &view); err != nil {
+			return web.Page{}, err
+		}
+		view.Switches = h.switches(r, p)
+	}
+	category, _ := CategoryOf(p.Category)
+	view.Fields = values(r, category.Fields, p.Fields, "")
+	if view.CanSeeLogs {
+		if view.Runs, view.Next, err = h.runs(c, p); err != nil {
+			return web.Page{}, err
+		}
+		if p.Allows("run_debug") {
+			if view.Debug, err = h.debug(c, view.Runs); err != nil {
+				return web.Page{}, err
+			}
+		}
+	}
+	page := contracts.Page(item, "provisioning/admin", view)
+	page.Parts = []string{"provisioning/deeds", "provisioning/log"}
+	return page, nil
+}
+
+// groupOf says under which heading an action stands.
+func groupOf(f Function) string {
+	switch {
+	case f.Name == "terminate" || f.Class == ClassDestroy:
+		return "good"
+	case f.Name == "suspend" || f.Name == "unsuspend":
+		return "access"
+	case f.Everyday || f.Class == ClassRead || f.Class == ClassLogin || f.Class == ClassChange:
+		return "everyday"
+	}
+	return "account"
+}
+
+func (h *Handlers) openForm(c *fiber.Ctx, p Product, a Action, g *group, typed *web.Form) error {
+	page, err := h.actionPage(c, p, a.Function)
+	if err != nil {
+		return err
+	}
+	form := page.Data.(ActionForm)
+	if g.Values = typed; typed == nil {
+		known, err := h.service.known(c.UserContext(), h.service.pool, p)
+		if err != nil {
+			return err
+		}
+		g.Values = NewForm(a.Params, Prefill(form.Fields, known))
+	}
+	g.Form = &form
+	return nil
+}
+
+// View draws the open form's inputs with its own values: the page has no form of its own.
+func (g group) View(view *web.View) *web.View {
+	inner := *view.With(*g.Form)
+	inner.Form = g.Values
+	return &inner
+}
+
+func (h *Handlers) configurationOf(c *fiber.Ctx, p Product, view *adminView) error {
+	r, ctx := web.Of(c), c.UserContext()
+	all, err := h.service.Configurations(ctx, r.Viewer)
+	if err != nil {
+		return err
+	}
+	view.Configurations = []web.Option{{Label: r.T("provisioning.configuration-none")}}
+	for _, configuration := range all {
+		if configuration.Category == p.Category {
+			view.Configurations = append(view.Configurations, web.Option{Value: configuration.ID, Label: configuration.Name})
+		}
+	}
+	if p.ConfigurationID == nil || p.Driver == "" {
+		return nil
+	}
+	configuration, _, err := h.service.Configuration(ctx, r.Viewer, *p.ConfigurationID)
+	if err != nil {
+		return err
+	}
+	view.Configuration = &configuration
+	view.Settings = settingsOf(r, configuration)
+	return nil
+}
+
+// settingsOf are a configuration's settings in words; of the secret ones only whether they are set.
+func settingsOf(r *web.Request, c Configuration) []Value {
+	all := values(r, c.Fields, c.Settings, "")
+	for _, field := range c.Fields {
+		if field.HasSecret() {
+			all = append(all, Value{Name: field.Name, Label: r.T(field.LabelKey()), Secret: true, Set: slices.Contains(c.SecretsSet, field.Name)})
+		}
+	}
+	return all
+}
+
+func (h *Handlers) switches(r *web.Request, p Product) []switchRow {
+	driver, err := h.service.drivers.Driver(p.Driver)
+	if err != nil {
+		return nil
+	}
+	var rows []switchRow
+	for _, f := range driver.Functions(p.Category) {
+		if f.Optional {
+			rows = append(rows, switchRow{f.Name, r.T(f.LabelKey()), "optional", slices.Contains(p.Optional, f.Name)})
+		}
+		if f.Delegable {
+			rows = append(rows, switchRow{f.Name, r.T(f.LabelKey()), "delegates", slices.Contains(p.ForDelegates, f.Name)})
+		}
+	}
+	return rows
+}
+
+// debug reads the exchanges of some runs.
+func (h *Handlers) debug(c *fiber.Ctx, runs []Line) (map[string][]debugOf, error) {
+	ids := make([]string, len(runs))
+	for i, run := range runs {
+		ids[i] = run.ID
+	}
+	rows, err := debugData(c.UserContext(), h.service.pool, ids)
+	if err != nil {
+		return nil, err
+	}
+	byRun := map[string][]debugOf{}
+	for _, row := range rows {
+		var held struct {
+			Exchanges []json.RawMessage `json:"exchanges"`
+		}
+		text, err := json.MarshalIndent(row.Data, "", "  ")
+		if err != nil || json.Unmarshal(row.Data, &held) != nil {
+			continue
+		}
+		byRun[row.RunID] = append(byRun[row.RunID], debugOf{row.Attempt, string(text), len(held.Exchanges)})
+	}
+	return byRun, nil
+}
+
+// chooseForm is which configuration a product uses.
+type chooseForm struct {
+	Configuration string `form:"configuration"`
+}
+
+// Choose answers POST /admin/manage/:id/configuration.
+func (h *Handlers) Choose(c *fiber.Ctx) error {
+	p, err := h.product(c)
+	if err != nil {
+		return err
+	}
+	var form chooseForm
+	if err := web.Bind(c, &form); err != nil {
+		return err
+	}
+	if form.Configuration != "" && !app.IsID(form.Configuration) {
+		return app.ErrNotFound
+	}
+	if err := h.service.Choose(c.UserContext(), web.Viewer(c), p.ID, form.Configuration); err != nil {
+		return err
+	}
+	web.SetFlash(c, "good", "provisioning.configuration-chosen")
+	return web.Redirect(c, managePath(p.ContractID, p.ID, true)+"#config")
+}
+
+func (h *Handlers) product(c *fiber.Ctx) (Product, error) {
+	id, err := web.ID(c, "id")
+	if err != nil {
+		return Product{}, err
+	}
+	return h.service.Product(c.UserContext(), web.Viewer(c), id)
+}
+
+// switchForm turns a function on or off.
+type switchForm struct {
+	Action string `form:"action"`
+	Kind   string `form:"kind"`
+	On     bool   `form:"on"`
+}
+
+// Switch answers POST /admin/manage/:id/switch.
+func (h *Handlers) Switch(c *fiber.Ctx) error {
+	p, err := h.product(c)
+	if err != nil {
+		return err
+	}
+	var form switchForm
+	if err := web.Bind(c, &form); err != nil {
+		return err
+	}
+	if err := h.service.Switch(c.UserContext(), web.Viewer(c), p.ID, form.Action, form.Kind, form.On); err != nil {
+		return err
+	}
+	return web.Redirect(c, managePath(p.ContractID, p.ID, true)+"#switches")
+}
+
+// fieldsView is what views/provisioning/edit-fields.html shows.
+type fieldsView struct {
+	Product Product
+	Back    string
+	Path    string
+	Fields  []Field
+	Stored  map[string]bool
+	History []historyLine
+}
+
+// historyLine is one change of a product's fields in words.
+type historyLine struct {
+	FieldHistory
+	Changes []Value
+}
+
+// Inputs are the form's inputs, for the template.
+func (f fieldsView) Inputs(view *web.View) []Input { return Inputs(view, f.Fields, f.Stored, "") }
+
+// EditFields answers GET /admin/manage/:id/fields.
+func (h *Handlers) EditFields(c *fiber.Ctx) error {
+	p, err := h.product(c)
+	if err != nil {
+		return err
+	}
+	page, err := h.fieldsPage(c, p)
+	if err != nil {
+		return err
+	}
+	page.Form = NewForm(page.Data.(fieldsView).Fields, p.Fields)
+	return web.Render(c, page)
+}
+
+func (h *Handlers) fieldsPage(c *fiber.Ctx, p Product) (web.Page, error) {
+	r := web.Of(c)
+	if !p.OfStore() || !p.Allows("run_fields") {
+		return web.Page{}, app.ErrForbidden
+	}
+	category, _ := CategoryOf(p.Category)
+	view := fieldsView{Product: p, Back: managePath(p.ContractID, p.ID, true), Path: "/admin/manage/" + p.ID + "/fields", Fields: optional(category.Fields), Stored: map[string]bool{}}
+	for _, field := range category.Fields {
+		if field.HasSecret() && p.Fields[field.Name] != nil {
+			view.Stored[field.Name] = true
+		}
+	}
+	entries, err := h.service.History(c.UserContext(), r.Viewer, p.ID)
+	if err != nil {
+		return web.Page{}, err
+	}
+	for _, entry := range entries {
+		line := historyLine{FieldHistory: entry}
+		for _, field := range category.Fields {
+			change, ok := entry.Details[field.Name].(map[string]any)
+			if !ok {
+				continue
+			}
+			line.Changes = append(line.Changes, Value{Name: field.Name, Label: r.T(field.LabelKey()), Before: Written(field, change["before"]), Text: Written(field, change["after"]), Secret: field.HasSecret()})
+		}
+		view.History = append(view.History, line)
+	}
+	return web.Page{
+		View: "provisioning/edit-fields", Frame: web.FrameAdmin, Section: "clients", Data: view,
+		Title: app.Text{Key: "provisioning.action-title", Args: map[string]any{"Action": r.T("provisioning.fields"), "Product": cmp.Or(p.Identifier, p.Name)}},
+	}, nil
+}
+
+// UpdateFields answers POST /admin/manage/:id/fields.
+func (h *Handlers) UpdateFields(c *fiber.Ctx) error {
+	p, err := h.product(c)
+	if err != nil {
+		return err
+	}
+	page, err := h.fieldsPage(c, p)
+	if err != nil {
+		return err
+	}
+	posted, err := web.Posted(c)
+	if err == nil {
+		err = h.service.SaveFields(c.UserContext(), web.Viewer(c), p.ID, posted)
+	}
+	if err == nil {
+		web.SetFlash(c, "good", "provisioning.fields-saved")
+		return web.Redirect(c, managePath(p.ContractID, p.ID, true)+"#fields")
+	}
+	if page.Form, err = Typed(page.Data.(fieldsView).Fields, posted, err); err != nil {
+		return err
+	}
+	page.Status = fiber.StatusUnprocessableEntity
+	return web.Render(c, page)
+}
+
+const configurationsPath = "/admin/provisioning/configurations"
+
+// configurationsView is what views/provisioning/configurations.html shows.
+type configurationsView struct {
+	Configurations []configurationRow
+	Drivers        []driverChoice
+}
+
+type configurationRow struct {
+	Configuration
+	Path, CategoryName string
+}
+
+// driverChoice is a provider of a category, for a new configuration.
+type driverChoice struct{ Href, Title, Category string }
+
+// IndexConfigurations answers GET /admin/provisioning/configurations.
+func (h *Handlers) IndexConfigurations(c *fiber.Ctx) error {
+	r := web.Of(c)
+	all, err := h.service.Configurations(c.UserContext(), r.Viewer)
+	if err != nil {
+		return err
+	}
+	var view configurationsView
+	for _, configuration := range all {
+		view.Configurations = append(view.Configurations, configurationRow{configuration, configurationsPath + "/" + configuration.ID, categoryName(r, configuration.Category)})
+	}
+	view.Drivers = h.choices(r)
+	return web.Render(c, web.Page{
+		View: "provisioning/configurations", Title: app.Text{Key: "provisioning.configurations"}, Section: "configurations", Data: view, Parts: []string{"provisioning/configuration-list"},
+	})
+}
+
+func categoryName(r *web.Request, name string) string {
+	category, ok := CategoryOf(name)
+	if !ok {
+		return name
+	}
+	return r.T(category.LabelKey())
+}
+
+func (h *Handlers) choices(r *web.Request) []driverChoice {
+	var choices []driverChoice
+	for _, category := range Categories() {
+		for _, driver := range h.service.Drivers(category.Name) {
+			href := configurationsPath + "/new/" + url.PathEscape(driver.Name()) + "/" + url.PathEscape(category.Name)
+			choices = append(choices, driverChoice{href, driver.Title(), r.T(category.LabelKey())})
+		}
+	}
+	return choices
+}
+
+// configurationView is what views/provisioning/configuration.html shows.
+type configurationView struct {
+	Configuration Configuration
+	New           bool
+	Path          string
+	CategoryName  string
+	Fields        []Field
+	Stored        map[string]bool
+	Users         []UserOf
+	Tested        *Tested
+}
+
+// Inputs are the form's inputs, for the template.
+func (f configurationView) Inputs(view *web.View) []Input {
+	return Inputs(view, f.Fields, f.Stored, "")
+}
+
+// NewConfiguration answers GET /admin/provisioning/configurations/new/:driver/:category.
+func (h *Handlers) NewConfiguration(c *fiber.Ctx) error {
+	page, err := h.newConfigurationPage(c, c.Params("driver"), c.Params("category"))
+	if err != nil {
+		return err
+	}
+	view := page.Data.(configurationView)
+	page.Form = NewForm(view.Fields, Prefill(view.Fields, nil))
+	page.Form.Values["rate"] = []string{"5"}
+	return web.Render(c, page)
+}
+
+func (h *Handlers) newConfigurationPage(c *fiber.Ctx, driverName, category string) (web.Page, error) {
+	r := web.Of(c)
+	driver, err := h.service.drivers.Driver(driverName)
+	if err != nil || !slices.Contains(driver.Categories(), category) {
+		return web.Page{}, app.ErrNotFound
+	}
+	view := configurationView{
+		New: true, Path: configurationsPath, CategoryName: categoryName(r, category), Fields: driver.Settings(category), Stored: map[string]bool{},
+		Configuration: Configuration{Driver: driver.Name(), DriverTitle: driver.Title(), Category: category},
+	}
+	return web.Page{View: "provisioning/configuration", Title: app.Text{Key: "provisioning.configuration-new"}, Section: "configurations", Data: view}, nil
+}
+
+func (h *Handlers) configurationPage(c *fiber.Ctx) (web.Page, error) {
+	r := web.Of(c)
+	id, err := web.ID(c, "id")
+	if err != nil {
+		return web.Page{}, err
+	}
+	configuration, users, err := h.service.Configuration(c.UserContext(), r.Viewer, id)
+	if err != nil {
+		return web.Page{}, err
+	}
+	view := configurationView{
+		Configuration: configuration, Path: configurationsPath + "/" + id, CategoryName: categoryName(r, configuration.Category), Fields: configuration.Fields,
+		Stored: map[string]bool{}, Users: users,
+	}
+	for _, name := range configuration.SecretsSet {
+		view.Stored[name] = true
+	}
+	page := web.Page{View: "provisioning/configuration", Title: app.Text{Key: "provisioning.configuration-title", Args: map[string]any{"Name": configuration.Name}}, Section: "configurations", Data: view}
+	page.Form = NewForm(view.Fields, configuration.Settings)
+	page.Form.Values["name"] = []string{configuration.Name}
+	page.Form.Values["rate"] = []string{strconv.Itoa(configuration.RatePerSecond)}
+	return page, nil
+}
+
+// ShowConfiguration answers GET /admin/provisioning/configurations/:id.
+func (h *Handlers) ShowConfiguration(c *fiber.Ctx) error {
+	page, err := h.configurationPage(c)
+	if err != nil {
+		return err
+	}
+	return web.Render(c, page)
+}
+
+// CreateConfiguration answers POST /admin/provisioning/configurations.
+func (h *Handlers) CreateConfiguration(c *fiber.Ctx) error { return h.saveConfiguration(c, "") }
+
+// UpdateConfiguration answers POST /admin/provisioning/configurations/:id.
+func (h *Handlers) UpdateConfiguration(c *fiber.Ctx) error {
+	id, err := web.ID(c, "id")
+	if err != nil {
+		return err
+	}
+	return h.saveConfiguration(c, id)
+}
+
+func (h *Handlers) saveConfiguration(c *fiber.Ctx, id string) error {
+	posted, err := web.Posted(c)
+	if err != nil {
+		return err
+	}
+	values := map[string][]string{}
+	for name, value := range posted {
+		values[name] = value
+	}
+	for _, name := range []string{"name", "rate", "driver", "category"} {
+		delete(values, name)
+	}
+	rate, err := strconv.Atoi(strings.TrimSpace(first(posted, "rate")))
+	if err != nil {
+		rate = 0 // which is refused
+	}
+	set := Setup{Name: first(posted, "name"), Driver: first(posted, "driver"), Category: first(posted, "category"), Rate: rate, Values: values}
+	saved, err := h.service.SaveConfiguration(c.UserContext(), web.Viewer(c), id, set)
+	if err == nil {
+		web.SetFlash(c, "good", "provisioning.configuration-saved")
+		return web.Redirect(c, configurationsPath+"/"+saved)
+	}
+	var invalid *app.Invalid
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	var page web.Page
+	var pageErr error
+	if id == "" {
+		page, pageErr = h.newConfigurationPage(c, set.Driver, set.Category)
+	} else {
+		page, pageErr = h.configurationPage(c)
+	}
+	if pageErr != nil {
+		return pageErr
+	}
+	if page.Form, err = Typed(page.Data.(configurationView).Fields, values, invalid); err != nil {
+		return err
+	}
+	page.Form.Values["name"], page.Form.Values["rate"] = posted["name"], posted["rate"]
+	page.Status = fiber.StatusUnprocessableEntity
+	return web.Render(c, page)
+}
+
+// TestConfiguration answers POST /admin/provisioning/configurations/:id/test.
+func (h *Handlers) TestConfiguration(c *fiber.Ctx) error {
+	page, err := h.configurationPage(c)
+	if err != nil {
+		return err
+	}
+	view := page.Data.(configurationView)
+	tested, err := h.service.TestConfiguration(c.UserContext(), web.Viewer(c), view.Configuration.ID)
+	if err != nil {
+		return err
+	}
+	if back := c.Query("product"); app.IsID(back) {
+		p, err := h.service.Product(c.UserContext(), web.Viewer(c), back)
+		if err != nil {
+			return err
+		}
+		if tested.OK {
+			web.SetFlash(c, "good", "provisioning.tested-ok", "Milliseconds", tested.Took.Milliseconds())
+		} else {
+			web.SetFlash(c, "bad", "provisioning.tested-bad", "Reason", tested.Reason)
+		}
+		return web.Redirect(c, managePath(p.ContractID, p.ID, true)+"#config")
+	}
+	view.Tested = &tested
+	page.Data = view
+	return web.Render(c, page)
+}
+
+// PauseConfiguration answers POST /admin/provisioning/configurations/:id/pause.
+func (h *Handlers) PauseConfiguration(c *fiber.Ctx) error {
+	return h.doConfiguration(c, h.service.Pause)
+}
+
+// ResumeConfiguration answers POST /admin/provisioning/configurations/:id/resume.
+func (h *Handlers) ResumeConfiguration(c *fiber.Ctx) error {
+	return h.doConfiguration(c, h.service.Resume)
+}
+
+// ArchiveConfiguration answers POST /admin/provisioning/configurations/:id/archive.
+func (h *Handlers) ArchiveConfiguration(c *fiber.Ctx) error {
+	return h.doConfiguration(c, h.service.ArchiveConfiguration)
+}
+
+func (h *Handlers) doConfiguration(c *fiber.Ctx, do func(ctx context.Context, v app.Viewer, id string) error) error {
+	id, err := web.ID(c, "id")
+	if err != nil {
+		return err
+	}
+	if err := do(c.UserContext(), web.Viewer(c), id); err != nil {
+		return err
+	}
+	return web.Redirect(c, configurationsPath)
+}
+
+// wordsView is what views/provisioning/words.html shows.
+type wordsView struct{ Families []familyRow }
+
+type familyRow struct{ Family, Label, Default string }
+
+// EditWords answers GET /admin/provisioning/words: what clients read when a provider refuses.
+func (h *Handlers) EditWords(c *fiber.Ctx) error {
+	page, err := h.wordsPage(c)
+	if err != nil {
+		return err
+	}
+	return web.Render(c, page)
+}
+
+func (h *Handlers) wordsPage(c *fiber.Ctx) (web.Page, error) {
+	r := web.Of(c)
+	words, err := h.service.Words(c.UserContext(), r.Viewer)
+	if err != nil {
+		return web.Page{}, err
+	}
+	form := &web.Form{Values: map[string][]string{}}
+	for _, word := range words {
+		form.Values[word.Family] = []string{word.Text}
+	}
+	var view wordsView
+	for _, family := range Families {
+		view.Families = append(view.Families, familyRow{family, "provisioning.family-name-" + family, r.T("provisioning.family-" + family)})
+	}
+	return web.Page{View: "provisioning/words", Title: app.Text{Key: "provisioning.words"}, Section: "configurations", Data: view, Form: form}, nil
+}
+
+// UpdateWords answers POST /admin/provisioning/words.
+func (h *Handlers) UpdateWords(c *fiber.Ctx) error {
+	posted, err := web.Posted(c)
+	if err != nil {
+		return err
+	}
+	for _, family := range Families {
+		if err = h.service.SaveWords(c.UserContext(), web.Viewer(c), family, first(posted, family)); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		web.SetFlash(c, "good", "provisioning.words-saved")
+		return web.Redirect(c, "/admin/provisioning/words")
+	}
+	var invalid *app.Invalid
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	page, pageErr := h.wordsPage(c)
+	if pageErr != nil {
+		return pageErr
+	}
+	page.Form = &web.Form{Values: posted, Errors: invalid.Fields}
+	page.Status = fiber.StatusUnprocessableEntity
+	return web.Render(c, page)
+}
