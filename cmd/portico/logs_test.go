@@ -1,0 +1,205 @@
+package main
+
+import (
+	"bufio"
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+// newRun adds a run for a demo product, as provisioning would, and returns its id. Where jobs work, one that is not final would be
+// taken up.
+func newRun(s *site, message, status string) string {
+	s.t.Helper()
+	id, err := uuid.NewV7()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.exec(`
+		insert into provision_runs (id, product_id, product_name, account_id, account_name, category, action, driver, actor_name, actor_relation, operation_key, domain, message, max_attempts, status, finished_at)
+		select $1, p.id, p.name, p.account_id, a.name, p.category, 'changePassword', 'sandbox', 'Portico', 'system', $1, 'fresh.example', $2, 8, $3, case when $3 = 'failed' then now() end
+		from contract_products p join accounts a on a.id = p.account_id where p.category = 'web-hosting' order by p.id limit 1`, id, message, status)
+	return id.String()
+}
+
+// TestLogs_WithoutScripts: the page is a form, a table and links.
+func TestLogs_WithoutScripts(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{})
+	admin, staff, other := s.signIn(ada), s.signIn(sam), s.signIn(priya)
+	const logs = "/admin/provisioning/logs"
+	id := newRun(s, "=Cmd <b>Zebra</b> crossing", "failed")
+	s.exec("insert into provision_attempts (run_id, attempt, started_at, outcome, message, detail) values ($1, 1, now(), 'failed', 'No', 'Said no in detail')", id)
+	s.exec(`insert into provision_debug (run_id, attempt, data) values ($1, 1, '[{"method": "POST", "response_body": "canary-debug"}]')`, id)
+
+	all := admin.get(logs).want(http.StatusOK)
+	shown := all.find("tr[data-run]").Length()
+	if want := s.text("select least(count(*), 50) from provision_runs"); fmt.Sprint(shown) != want {
+		t.Errorf("%d rows, want %s", shown, want)
+	}
+	one := admin.get(logs+"?q=zebr+CROSS").want(http.StatusOK, "<b>Zebra</b> crossing")
+	if one.find("tr[data-run]").Length() != 1 || one.find("tr mark").Length() != 2 || one.find("tr b").Length() != 0 {
+		t.Errorf("%d rows, %d marks", one.find("tr[data-run]").Length(), one.find("tr mark").Length())
+	}
+	admin.get(logs+"?q=zebra&not=status:failed").want(http.StatusOK, "No runs match", "Status is notFailed")
+	admin.get(logs+"?from=yesterday").want(http.StatusUnprocessableEntity, "Enter a day and a time")
+	panel := staff.get(one.find("tr .cell-link").AttrOr("href", "")).want(http.StatusOK, "Said no in detail", "Debug data", "canary-debug", "fresh.example")
+	if panel.find("tr[aria-current]").Length() != 1 {
+		t.Error("the open run is not marked in the list")
+	}
+	staff.get(logs+"/"+id+"/debug/1").want(http.StatusOK, "canary-debug")
+	staff.get(logs + "/" + id + "/debug/2").want(http.StatusNotFound)
+	s.exec("delete from staff_permissions where permission = 'provisioning.debug'")
+	if page := staff.get(logs + "/" + id).want(http.StatusOK); strings.Contains(string(page.body), "canary-debug") {
+		t.Error("debug data shows without the permission")
+	}
+	other.get(logs).want(http.StatusForbidden)
+
+	// Exports hold what is filtered.
+	raw := admin.get(logs + "/export.csv?q=zebra").want(http.StatusOK)
+	records, err := csv.NewReader(strings.NewReader(string(raw.body))).ReadAll()
+	if err != nil || len(records) != 2 || records[1][0] != id || !strings.HasPrefix(records[1][len(records[1])-1], "'=Cmd") {
+		t.Errorf("%v: %q", err, records)
+	}
+	lines := bufio.NewScanner(strings.NewReader(string(admin.get(logs + "/export.jsonl?status=failed").want(http.StatusOK).body)))
+	n := 0
+	for lines.Scan() {
+		n++
+	}
+	if want := s.text("select count(*) from provision_runs where status = 'failed'"); fmt.Sprint(n) != want {
+		t.Errorf("%d failed runs exported, want %s", n, want)
+	}
+
+	// A saved filter, an alert of it, and the mail.
+	post := func(c *client, path string, form url.Values) *answer {
+		t.Helper()
+		return c.post(path, form, http.Header{"X-CSRF-Token": {c.token()}})
+	}
+	post(staff, logs+"/filters", url.Values{"name": {"Zebras"}, "query": {"q=zebra&status=failed"}, "shared": {"on"}}).want(http.StatusSeeOther)
+	post(staff, logs+"/filters", url.Values{"name": {"Nothing"}, "query": {""}}).want(http.StatusUnprocessableEntity)
+	admin.get(logs).want(http.StatusOK, "Zebras")
+	admin.get(logs+"/filters").want(http.StatusOK, "Shared by Sam Okafor")
+	post(admin, logs+"/alerts", url.Values{"name": {"Too many zebras"}, "query": {"q=zebra&status=failed"}, "more_than": {"0"}, "minutes": {"15"}}).want(http.StatusSeeOther)
+	post(admin, logs+"/alerts", url.Values{"name": {""}, "query": {""}, "more_than": {"-1"}, "minutes": {"x"}, "quiet_from": {"22:00"}}).want(http.StatusUnprocessableEntity)
+	post(staff, logs+"/alerts", url.Values{"name": {"No"}, "query": {"q=zebra"}, "more_than": {"0"}, "minutes": {"15"}}).want(http.StatusForbidden)
+	for range 2 {
+		if err := s.logs.Tend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	letter := s.mail(ada, "Too many zebras")
+	admin.get(s.link(letter, logs)).want(http.StatusOK, "Zebra")
+	if got := s.text("select count(*) from mail_deliveries where kind = 'log-alert'"); got != "1" {
+		t.Errorf("%s mails of the alert", got)
+	}
+	post(admin, logs+"/settings", url.Values{"months": {"6"}, "debug_days": {"7"}}).want(http.StatusSeeOther)
+	post(admin, logs+"/settings", url.Values{"months": {"0"}, "debug_days": {"7"}}).want(http.StatusUnprocessableEntity)
+	if got := s.text("select months || ' ' || debug_days from log_settings"); got != "6 7" {
+		t.Errorf("kept for %s", got)
+	}
+	admin.get("/admin/provisioning").want(http.StatusOK, "Waiting queue", "Slowest providers", "Failing configurations", "Kinds of errors")
+}
+
+// TestLogs_Live: what an admin does on the page with scripts, while runs come in.
+func TestLogs_Live(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{idle: true})
+	b := s.browse(t, screen{})
+	b.be(s.signIn(ada))
+	ids := func() []string {
+		return strings.Fields(eval[string](b, `[...document.querySelectorAll("table.logs tr[data-run]")].map((row) => row.dataset.run).join(" ")`))
+	}
+	arrives := func(id string, want bool) {
+		t.Helper()
+		wait(t, fmt.Sprintf("run %s shown %v, console %q", id, want, b.complaints()), func() bool { return slices.Contains(ids(), id) == want })
+	}
+	old := newRun(s, "giraffe zero", "queued")
+	b.open("/admin/provisioning/logs")
+	b.see("switch", "Live")
+
+	// Type and pick; the address holds it, and shows a colleague the same.
+	b.fill("Search logs", "giraffe")
+	wait(t, "the typed filter", func() bool { return len(ids()) == 1 && strings.Contains(b.path(), "q=giraffe") })
+	b.choose("Status", "queued")
+	wait(t, "the picked status", func() bool { return strings.Contains(b.path(), "status=queued") })
+	b.see("link", "Remove filter Status Queued")
+	if a := s.signIn(sam).get(b.path()).want(http.StatusOK); a.find("tr[data-run]").Length() != 1 {
+		t.Error("the address shows a colleague something else")
+	}
+
+	// New runs arrive if they match, and leave when they don't any more.
+	first := newRun(s, "giraffe one", "queued")
+	newRun(s, "elephant", "queued")
+	arrives(first, true)
+	if got := ids(); !slices.Equal(got, []string{first, old}) {
+		t.Errorf("rows %v, want %s before %s", got, first, old)
+	}
+	s.exec("update provision_runs set status = 'running', started_at = now() where id = $1", old)
+	arrives(old, false)
+	eval[bool](b, "history.back(), true")
+	wait(t, "the filter before", func() bool { return !strings.Contains(b.path(), "status=queued") && len(ids()) == 2 })
+	s.exec("update provision_runs set status = 'succeeded', finished_at = now(), message = 'giraffe done' where id = $1", old)
+	b.says("giraffe done")
+
+	// Paused they wait behind a button.
+	b.click("switch", "Live")
+	second := newRun(s, "giraffe two", "queued")
+	b.see("button", "1 new")
+	arrives(second, false)
+	b.click("button", "1 new")
+	arrives(second, true)
+	b.click("switch", "Live")
+
+	// Selected text stays selected, and nothing moves under it.
+	eval[bool](b, `getSelection().selectAllChildren(document.querySelector("table.logs .clip bdi")), true`)
+	third := newRun(s, "giraffe three", "queued")
+	b.see("button", "1 new")
+	if text := eval[string](b, "String(getSelection())"); text != "giraffe two" || slices.Contains(ids(), third) {
+		t.Errorf("selected is %q", text)
+	}
+	eval[bool](b, "getSelection().removeAllRanges(), true")
+	arrives(third, true)
+
+	// An open panel stays while rows come and its own run changes.
+	eval[bool](b, fmt.Sprintf(`document.getElementById("run-%s").click(), true`, second))
+	b.see("heading", "Change password")
+	if path := b.path(); !strings.HasPrefix(path, "/admin/provisioning/logs/"+second) {
+		t.Errorf("the panel is at %s", path)
+	}
+	fourth := newRun(s, "giraffe four", "queued")
+	s.exec("update provision_runs set status = 'failed', finished_at = now(), message = 'giraffe fell' where id = $1", second)
+	arrives(fourth, true)
+	wait(t, "the panel's own run", func() bool {
+		return strings.Contains(eval[string](b, `document.getElementById("provisionlogs-panel").innerText`), "giraffe fell")
+	})
+	if current := eval[string](b, `document.querySelector("table.logs tr[aria-current]").dataset.run`); current != second {
+		t.Errorf("marked is %s", current)
+	}
+	eval[bool](b, `document.querySelector("[data-close-panel]").click(), true`)
+	wait(t, "the list's address", func() bool { return strings.HasPrefix(b.path(), "/admin/provisioning/logs?") })
+
+	// The export is what was shown.
+	href := eval[string](b, `document.querySelector("#provisionlogs-exports a").getAttribute("href")`)
+	records, err := csv.NewReader(strings.NewReader(string(s.signIn(ada).get(href).want(http.StatusOK).body))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var exported []string
+	for _, record := range records[1:] {
+		exported = append(exported, record[0])
+	}
+	if got := ids(); !slices.Equal(got, exported) {
+		t.Errorf("shown are %v, exported %v", got, exported)
+	}
+	for _, line := range b.complaints() {
+		if !strings.Contains(line, "Failed to load resource") && !strings.Contains(line, "htmx:sendAbort") {
+			t.Errorf("on the console: %s", line)
+		}
+	}
+}
