@@ -58,10 +58,7 @@ func TestBilling(t *testing.T) {
 	owner.get("/invoices/details/"+account).submit("/invoices/details/"+account, "country", "de", "vat_number", "DE 136695976").follow().want(http.StatusOK, "The billing address is saved.")
 
 	// A delegate and a stranger, over page, fragment, download, PDF and deed.
-	wait(t, "mails and jobs to end", func() bool {
-		return s.text("select count(*) from mail_deliveries where finished_at is null") == "0" &&
-			s.text("select count(*) from river_job where finalized_at is null") == "0"
-	})
+	s.settle()
 	before := snapshot(t, s)
 	for _, path := range []string{base + "/billing", base + "/cancellation", base + "/plan", base + "/label"} {
 		for _, header := range []http.Header{nil, htmx} {

@@ -201,7 +201,10 @@ func (b *tab) open(path string) int {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	response, err := chromedp.Run(ctx, chromedp.NavigateResponse(b.site.url+path))
-	for err != nil && strings.Contains(err.Error(), "net::ERR_ABORTED") && ctx.Err() == nil {
+	aborted := func() bool {
+		return err == nil && response == nil || err != nil && strings.Contains(err.Error(), "net::ERR_ABORTED")
+	}
+	for aborted() && ctx.Err() == nil {
 		// The answer to a form was still on its way and took the place of this visit.
 		response, err = chromedp.Run(ctx, chromedp.NavigateResponse(b.site.url+path))
 	}

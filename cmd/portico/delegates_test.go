@@ -100,6 +100,7 @@ func TestDelegates_Contract(t *testing.T) {
 		product := s.text("select id from contract_products where contract_id = $1 order by created_at, id limit 1", contract)
 		owner, delegate := open(), open()
 		signIn(owner, bea, dev.DemoPassword)
+		owner.at("/")
 		owner.visit("/contracts/" + contract)
 		owner.follow("Delegates")
 		owner.at("/contracts/" + contract + "/delegates")

@@ -148,6 +148,16 @@ func start(t testing.TB, o options) *site {
 	return s
 }
 
+// settle waits until the renewals that a portal begins with, and all jobs and mails there are, have ended.
+func (s *site) settle() {
+	s.t.Helper()
+	wait(s.t, "jobs and mails to end", func() bool {
+		return s.text(`select exists (select 1 from river_job where kind = 'renewals' and finalized_at is not null)
+			and not exists (select 1 from river_job where finalized_at is null)
+			and not exists (select 1 from mail_deliveries where finished_at is null)`) == "true"
+	})
+}
+
 // exec changes the database behind the portal's back.
 func (s *site) exec(sql string, args ...any) {
 	s.t.Helper()

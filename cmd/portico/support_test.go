@@ -122,10 +122,7 @@ func TestSupport(t *testing.T) {
 	has(holder, strings.TrimPrefix(followed.header.Get("Location"), "/admin"), nil, "From us.", true)
 
 	// To account holders none of it exists.
-	wait(t, "mails and jobs to end", func() bool {
-		return s.text("select count(*) from mail_deliveries where finished_at is null") == "0" &&
-			s.text("select count(*) from river_job where finalized_at is null") == "0"
-	})
+	s.settle()
 	before := snapshot(t, s)
 	absent := bare(holder.get("/admin/support/" + uuid.NewString()).want(http.StatusNotFound))
 	if got := bare(holder.get(base).want(http.StatusNotFound)); got != absent {
