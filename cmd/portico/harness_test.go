@@ -18,6 +18,7 @@ import (
 
 	"portico/app/auth"
 	"portico/app/blob"
+	"portico/app/db"
 	"portico/app/db/dbtest"
 	"portico/app/dev"
 	"portico/app/keys"
@@ -73,6 +74,28 @@ type site struct {
 // cheap makes sign-ins quick: what Argon2id costs is not what these tests are about.
 var cheap = &argon2id.Params{Memory: 64, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
+// demoStore holds the demo store, whose secrets are sealed with demoKeys.
+var (
+	demoKeys  = keys.Generate()
+	demoStore = dbtest.Template{Fill: func(url string) error {
+		ring, err := keys.Parse(demoKeys)
+		if err != nil {
+			return err
+		}
+		hasher, err := auth.NewHasher(cheap, 8)
+		if err != nil {
+			return err
+		}
+		pool, err := db.Open(context.Background(), url, patience)
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		_, err = dev.LoadDemo(context.Background(), pool, hasher, ring)
+		return err
+	}}
+)
+
 // start runs a portal until the test ends.
 func start(t testing.TB, o options) *site {
 	t.Helper()
@@ -85,11 +108,15 @@ func start(t testing.TB, o options) *site {
 	if o.host == "" {
 		o.host = "127.0.0.1"
 	}
+	fresh := o.database == ""
+	switch {
+	case fresh && o.keys == "" && !o.empty:
+		o.database, o.keys = demoStore.Clone(t), demoKeys
+	case fresh:
+		o.database = dbtest.NewURL(t)
+	}
 	if o.keys == "" {
 		o.keys = keys.Generate()
-	}
-	if o.database == "" {
-		o.database = dbtest.NewURL(t)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)

@@ -108,6 +108,15 @@ type portal struct {
 	mailError   error
 }
 
+// What lies in the program is read once, however many portals run in it.
+var (
+	catalogue = sync.OnceValues(func() (*locale.Catalogue, error) { return locale.Load(views.Files) })
+	guideBook = sync.OnceValues(func() (*guides.Handlers, error) { return guides.NewHandlers(docs.Guides) })
+	templates = sync.OnceValues(func() (*views.Templates, error) { return views.Engine(false, static.Path) })
+	// devTemplates may be read again from the folder views/.
+	devTemplates = sync.OnceValues(func() (*views.Templates, error) { return views.Engine(true, static.Path) })
+)
+
 // build connects the database, migrates it and wires the services. Close the pool when done.
 func build(ctx context.Context, s settings) (_ *portal, err error) {
 	p := &portal{smtp: s.smtp, drain: s.drain}
@@ -128,11 +137,15 @@ func build(ctx context.Context, s settings) (_ *portal, err error) {
 	if err := db.Migrate(ctx, p.pool); err != nil {
 		return nil, err
 	}
-	if p.catalogue, err = locale.Load(views.Files); err != nil {
+	if p.catalogue, err = catalogue(); err != nil {
 		return nil, err
 	}
 	devRun := s.mailbox != nil
-	templates, err := views.Engine(devRun, static.Path)
+	pages := templates
+	if devRun {
+		pages = devTemplates
+	}
+	engine, err := pages()
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +222,7 @@ func build(ctx context.Context, s settings) (_ *portal, err error) {
 		Logs:              provisionlogs.NewHandlers(p.logs, drivers, p.live),
 		Queues:            queues.NewHandlers(queues.NewService(p.pool, s.keys, p.inserter), p.live),
 	}
-	if handlers.Guides, err = guides.NewHandlers(docs.Guides); err != nil {
+	if handlers.Guides, err = guideBook(); err != nil {
 		return nil, err
 	}
 	var people []auth.DemoPerson
@@ -219,7 +232,7 @@ func build(ctx context.Context, s settings) (_ *portal, err error) {
 	}
 	handlers.Auth = auth.NewHandlers(auths, people)
 	p.server, err = server.New(server.Config{
-		Site: &web.Site{Views: templates, Catalogue: p.catalogue, Keys: s.keys, URL: s.url, Dev: devRun, Sandbox: p.sandbox != nil && !devRun, Asset: static.Path},
+		Site: &web.Site{Views: engine, Catalogue: p.catalogue, Keys: s.keys, URL: s.url, Dev: devRun, Sandbox: p.sandbox != nil && !devRun, Asset: static.Path},
 		Pool: p.pool, Auth: auths, Handlers: handlers, Ready: p.ready, Metrics: p.metrics,
 		TrustedProxies: s.config.trustedProxies, RequireFactor: !devRun,
 	})

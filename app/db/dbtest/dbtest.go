@@ -51,8 +51,11 @@ var shared struct {
 	url   string
 	admin *pgxpool.Pool
 	clone string // what makes "create database" a clone of the template
-	err   error
-	stop  func() error
+	// strategy is how databases are cloned, and filled are the templates that this process made.
+	strategy string
+	filled   []string
+	err      error
+	stop     func() error
 }
 
 // Main runs the tests of a package, a *testing.M or what wraps one, and exits. It clears away the server, if one was started,
@@ -78,6 +81,11 @@ func closeShared() error {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.admin != nil {
+		for _, name := range shared.filled {
+			if _, err := shared.admin.Exec(context.Background(), "drop database "+quote(name)+" with (force)"); err != nil {
+				fmt.Fprintln(os.Stderr, "dbtest: drop a template:", err)
+			}
+		}
 		shared.admin.Close()
 	}
 	if shared.stop == nil {
@@ -111,6 +119,32 @@ func NewURL(t testing.TB) string {
 	t.Helper()
 	openShared(t)
 	return create(t, shared.clone)
+}
+
+// Template is a database that is filled once in a process and then cloned for every test that wants one.
+type Template struct {
+	Fill func(url string) error // puts in what the clones hold; nobody may be connected any more when it returns
+
+	once sync.Once
+	name string
+	err  error
+}
+
+// Clone is NewURL with what the template holds.
+func (m *Template) Clone(t testing.TB) string {
+	t.Helper()
+	openShared(t)
+	m.once.Do(func() {
+		m.name = "template_" + rand.Text()[:12]
+		if _, m.err = shared.admin.Exec(context.Background(), "create database "+quote(m.name)+shared.clone); m.err == nil {
+			shared.filled = append(shared.filled, m.name)
+			m.err = m.Fill(databaseURL(shared.url, m.name))
+		}
+	})
+	if m.err != nil {
+		t.Fatalf("dbtest: fill a template: %v", m.err)
+	}
+	return create(t, " template "+quote(m.name)+shared.strategy)
 }
 
 // Empty returns the URL of a database without any table, dropped when the test ends.
@@ -187,7 +221,6 @@ func reach(ctx context.Context) error {
 		admin.Close()
 		return err
 	}
-	shared.clone = " template " + quote(template)
 	// In memory, copying files beats PostgreSQL 15's default, which writes the whole template to its log first.
 	var copies bool
 	if err := admin.QueryRow(ctx, `select current_setting('server_version_num')::int >= 150000
@@ -196,8 +229,9 @@ func reach(ctx context.Context) error {
 		return fmt.Errorf("look at the test server: %w", err)
 	}
 	if copies {
-		shared.clone += " strategy file_copy"
+		shared.strategy = " strategy file_copy"
 	}
+	shared.clone = " template " + quote(template) + shared.strategy
 	shared.admin = admin
 	return nil
 }
