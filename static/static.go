@@ -93,10 +93,13 @@ func joinedStylesheet() string {
 	var sheet strings.Builder
 	sheet.WriteString("@layer " + strings.Join(stylesheet, ", ") + ";\n")
 	for _, layer := range stylesheet {
-		sheet.Write(read("css/" + layer + ".css"))
+		sheet.Write(unread.ReplaceAll(read("css/"+layer+".css"), nil))
 	}
 	return sheet.String()
 }
+
+// unread is what browsers skip in a stylesheet: comments and indentation.
+var unread = regexp.MustCompile(`(?s)/\*.*?\*/|(?m:^\s+)`)
 
 func read(name string) []byte {
 	content, err := files.ReadFile(name)

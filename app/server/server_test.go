@@ -2,7 +2,10 @@ package server
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
+	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"io"
 	"log/slog"
@@ -10,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -206,6 +210,63 @@ func TestHeaders(t *testing.T) {
 				t.Errorf("%s: the cookie %s", c.path, cookie)
 			}
 		}
+	}
+}
+
+// TestPages_CompressedWithoutTheirSecret: a page comes compressed to who takes that. It never holds the same form token twice, for what
+// stands in compressed pages again and again can be guessed from their length.
+func TestPages_CompressedWithoutTheirSecret(t *testing.T) {
+	t.Parallel()
+	_, _, base := newServer(t, nil)
+	token := regexp.MustCompile(`"X-CSRF-Token":"([\w-]+)"`)
+	macs, tokens := map[string]bool{}, map[string]bool{}
+	page := func(encoding string) (body string, response *http.Response) {
+		t.Helper()
+		response = ask(t, base, "GET", "/no-such-page", http.Header{"Accept-Encoding": {encoding}, "Cookie": {"__Host-portico_visitor=" + strings.Repeat("v", 43)}})
+		var from io.Reader = response.Body
+		if response.Header.Get("Content-Encoding") == "gzip" {
+			unpacked, err := gzip.NewReader(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			from = unpacked
+		}
+		text, err := io.ReadAll(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := token.FindSubmatch(text)
+		if found == nil || tokens[string(found[1])] {
+			t.Fatalf("no form token, or one that was shown before: %q", found)
+		}
+		tokens[string(found[1])] = true
+		shown, err := base64.RawURLEncoding.DecodeString(string(found[1]))
+		if err != nil || len(shown) != 64 {
+			t.Fatalf("the token %q: %v", found[1], err)
+		}
+		mac := make([]byte, 32)
+		subtle.XORBytes(mac, shown[:32], shown[32:])
+		macs[string(mac)] = true
+		return strings.ReplaceAll(string(text), string(found[1]), "TOKEN"), response
+	}
+	plain, response := page("identity")
+	if encoding := response.Header.Get("Content-Encoding"); encoding != "" {
+		t.Errorf("who takes no compressed page gets one in %s", encoding)
+	}
+	for range 3 {
+		same, response := page("br, gzip")
+		if response.Header.Get("Content-Encoding") != "gzip" || !strings.Contains(response.Header.Get("Vary"), "Accept-Encoding") {
+			t.Errorf("the page is not compressed, or caches would mix it up: %v", response.Header)
+		}
+		if int(response.ContentLength) > len(plain)/2 {
+			t.Errorf("compressed the page has %d bytes of %d", response.ContentLength, len(plain))
+		}
+		if same != plain {
+			t.Error("the compressed page is another")
+		}
+	}
+	if len(macs) != 1 {
+		t.Errorf("the tokens of one visitor stand for %d secrets", len(macs))
 	}
 }
 

@@ -17,7 +17,7 @@ const (
 const HeaderBackground = "X-Background"
 
 // vary lists every header that decides what Render sends.
-const vary = headerRequest + ", " + headerBoosted + ", " + headerHistoryRestore + ", " + headerTarget
+const vary = headerRequest + ", " + headerBoosted + ", " + headerHistoryRestore + ", " + headerTarget + ", " + fiber.HeaderAcceptEncoding
 
 // WantsPart tells whether htmx asks for a piece of a page: not when it is boosting a link or restoring history, which
 // need the whole page.

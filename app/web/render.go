@@ -10,6 +10,7 @@ import (
 	"portico/policies"
 
 	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
 )
 
 // Views is the template engine: html/v2's, used without its layouts (see ARCHITECTURE.md, "A page is a fragment in a
@@ -118,8 +119,15 @@ func (r *Request) send(c *fiber.Ctx, name string, view *View) error {
 		return err
 	}
 	c.Set(fiber.HeaderContentType, fiber.MIMETextHTMLCharsetUTF8)
-	return c.Send(out.Bytes())
+	if out.Len() < worthCompressing || !c.Request().Header.HasAcceptEncoding("gzip") {
+		return c.Send(out.Bytes())
+	}
+	c.Set(fiber.HeaderContentEncoding, "gzip")
+	return c.Send(fasthttp.AppendGzipBytesLevel(nil, out.Bytes(), fasthttp.CompressBestSpeed))
 }
+
+// worthCompressing is from how many bytes on an answer is compressed: less fits into one packet anyway.
+const worthCompressing = 1400
 
 // PartID is the id of the element that a template renders: "store/departments" has id "store-departments".
 func PartID(name string) string {

@@ -53,6 +53,7 @@ type Request struct {
 	Still func(ctx context.Context) error
 
 	csrf  string // what this visitor's form token is derived from
+	token string // the form token as this answer shows it, once it is asked for
 	flash *Flash
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -650,7 +651,11 @@ func (w *walk) restore() {
 	}
 }
 
-// bare is an answer without what differs between any two requests: ids, time, counts, and the address that was asked for.
+// padded is a form token as an answer shows it: 64 bytes.
+var padded = regexp.MustCompile(`[\w-]{86}`)
+
+// bare is an answer without what differs between any two requests: ids, time, counts, the form token's pad, and the address that was
+// asked for.
 func bare(a *answer) string {
 	header := a.header.Clone()
 	for _, name := range []string{"X-Request-Id", "Date", "Content-Length", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"} {
@@ -661,7 +666,7 @@ func bare(a *answer) string {
 		lines = append(lines, name+": "+strings.Join(values, ", "))
 	}
 	slices.Sort(lines)
-	body := strings.ReplaceAll(a.body, a.path, "PATH")
+	body := padded.ReplaceAllString(strings.ReplaceAll(a.body, a.path, "PATH"), "TOKEN")
 	return fmt.Sprintf("%d\n%s\n\n%s", a.status, strings.Join(lines, "\n"), body)
 }
 
