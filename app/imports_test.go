@@ -18,7 +18,7 @@ const module = "portico/"
 // rules is who may import whom; it is printed where somebody does otherwise. Test files are free.
 const rules = `
 layers   : cmd → app/server → app/<domain> and jobs → app/mail, app/audit → app/web, app/live → app/db, policies → app
-domains  : auth ← accounts ← team, dashboard;  accounts ← delegates ← contracts ← tickets, provisioning;  contracts, clients ← billing;  store, attachments ← tickets ← dashboard, reach, support;  store ← team   (never sideways)
+domains  : auth ← accounts ← team, dashboard;  accounts ← delegates ← contracts ← provisioning ← tickets;  contracts, clients ← billing;  store, attachments ← tickets ← dashboard, reach, support;  store ← team   (never sideways)
 app      : imports nothing of ours; nor do migrations, docs, static and views
 views    : cmd (templates and messages); app/mail (the templates of mails)
 fiber    : app/web, app/server, app/dev, and files named handlers

@@ -99,6 +99,7 @@ create index provision_runs_waiting on provision_runs (operation_key) where wait
 create index provision_runs_open on provision_runs (product_id, id) where status in ('queued', 'running', 'retrying');
 create index provision_runs_configuration on provision_runs (configuration_id, id) where status in ('queued', 'running', 'retrying');
 create index provision_runs_ticket on provision_runs (ticket_id) where ticket_id is not null;
+create index provision_runs_helped on provision_runs (product_id, action, id desc) where ticket_id is not null;
 
 -- One turn of a run, added when it ends. debug is the exchange with the provider, redacted, and is dropped earlier than the rest.
 create table provision_attempts (

@@ -4,7 +4,10 @@
 // are made from that. A Driver (driver.go) speaks to one kind of provider; a run (run.go) is one call of a function for one product.
 package provisioning
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Class says how far a function reaches, and so who may run it: the policy speaks of classes.
 type Class string
@@ -86,6 +89,11 @@ func (f Function) WaitLimit() time.Duration {
 		return 24 * time.Hour
 	}
 	return f.Wait
+}
+
+// asksSecrets tells whether it can't be run without a secret, which is gone once a run is over.
+func (f Function) asksSecrets() bool {
+	return slices.ContainsFunc(f.Params, func(param Field) bool { return param.HasSecret() && param.Required })
 }
 
 // Asks lists the parameters that a form asks for: all of them of the store's people, of others those that are not the store's.

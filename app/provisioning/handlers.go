@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"portico/app"
+	"portico/app/access"
 	"portico/app/contracts"
 	"portico/app/live"
 	"portico/app/web"
@@ -50,18 +51,23 @@ func (a Action) Danger() bool { return a.Confirm || a.Class == ClassDestroy }
 // Line is a run in words.
 type Line struct {
 	RunView
-	Label    string
-	Path     string // of its page
-	Manage   string // of the page it belongs to
-	Store    bool   // for people of the store
-	CanRetry bool
-	CanUndo  bool
-	CanStop  bool
-	CanOpen  bool   // what it handed out is ready for the viewer
-	Token    string // of the forms below it
-	Values   []Value
-	Turns    []Turn
-	Next     string // when the next attempt or look comes, "" if none is planned
+	Label     string
+	Path      string // of its page
+	Manage    string // of the page it belongs to
+	Store     bool   // for people of the store
+	CanRetry  bool
+	Gone      bool // it could be retried, had its secret parameters not been deleted
+	CanUndo   bool
+	CanSettle bool
+	CanStop   bool
+	CanOpen   bool   // what it handed out is ready for the viewer
+	CanHelp   bool   // the viewer may open a ticket about it, and there is none
+	Ticket    string // the address of the ticket about it, for who may have tickets about the product
+	Token     string // of the forms below it
+	From      string // what its buttons add to their addresses, so that the answer leads back
+	Values    []Value
+	Turns     []Turn
+	Next      string // when the next attempt or look comes, "" if none is planned
 }
 
 // Turn is an attempt in words.
@@ -170,6 +176,15 @@ func (h *Handlers) line(r *web.Request, p Product, run RunView) Line {
 	l.CanOpen = run.ResultBy != nil
 	l.CanUndo = run.CanUndo(run.Function) && p.mayRun(run.Function) == nil && p.possible(run.Function)
 	l.CanRetry = p.OfStore() && p.Allows("run_retry") && run.CanRetry() && run.Settled != "done"
+	l.CanSettle = l.CanRetry && run.Unsettled()
+	l.Gone = l.CanRetry && run.Function.asksSecrets()
+	l.CanRetry = l.CanRetry && !l.Gone
+	if p.Allows("tickets") {
+		if run.TicketID != nil {
+			l.Ticket = map[bool]string{true: "/admin"}[p.OfStore()] + "/support/" + *run.TicketID
+		}
+		l.CanHelp = run.Status == Failed && run.TicketID == nil && !p.OfStore() && access.Check(r.Viewer, "tickets", "open") == nil
+	}
 	l.CanStop = p.OfStore() && p.Allows("run_retry") && run.CanCancel()
 	if run.Function.Class != ClassLogin {
 		l.Values = values(r, run.Function.Returns, run.Result, "")
@@ -624,6 +639,9 @@ func (h *Handlers) again(c *fiber.Ctx, do func(ctx context.Context, v app.Viewer
 	}
 	if err != nil {
 		return err
+	}
+	if c.Query("from") == "ticket" && p.OfStore() && run.TicketID != nil {
+		return web.Redirect(c, "/admin/support/"+*run.TicketID+"#runs-h")
 	}
 	return h.back(c, p, run.Action)
 }

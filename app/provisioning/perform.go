@@ -442,7 +442,7 @@ func (s *Service) settleTurn(ctx context.Context, tx pgx.Tx, t *turn, result Res
 	return outcome, s.finish(ctx, tx, t, e)
 }
 
-// refusal is what clients read of a refusal: the driver's safe words, else the admin's for the family, else the catalogue's.
+// refusal is what clients read of a refusal: what an admin wrote for the family, else the driver's safe words, else the catalogue's.
 func (s *Service) refusal(ctx context.Context, tx pgx.Tx, t *turn, refused *Refused) (string, error) {
 	family := or(refused.Family, FamilyRefused)
 	words, err := wordsFor(ctx, tx, family)
@@ -674,10 +674,15 @@ func (s *Service) passOn(ctx context.Context, tx pgx.Tx, productID string) error
 	return s.enqueue(ctx, tx, next, bySystem)
 }
 
-// ended records changes and tells admins of failures.
+// ended records changes, tells admins of failures, and tickets about earlier failures of a success.
 func (s *Service) ended(ctx context.Context, tx pgx.Tx, run Run, changes []FieldChange) error {
 	if run.Status == Failed {
 		if err := s.tellAdmins(ctx, tx, run); err != nil {
+			return err
+		}
+	}
+	if run.Status == Succeeded {
+		if err := s.tellTickets(ctx, tx, run); err != nil {
 			return err
 		}
 	}

@@ -181,6 +181,9 @@ const TopicAll = "runs"
 // TopicOf is one run's.
 func TopicOf(runID string) string { return "run:" + runID }
 
+// TopicOfTicket changes with every run that a ticket is about.
+func TopicOfTicket(ticketID string) string { return "ticket-runs:" + ticketID }
+
 // TopicOfProduct changes with every run and every provision field of a bought product.
 func TopicOfProduct(productID string) string { return contracts.TopicOfProduct(productID) }
 

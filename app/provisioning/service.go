@@ -52,6 +52,7 @@ type Service struct {
 	drivers   *Registry
 	outbound  *outbound.Client
 	limits    Limits
+	succeeded SuccessHook // nil while nobody wants to know
 }
 
 // Config is what a Service is made of.
@@ -68,7 +69,7 @@ type Config struct {
 
 // NewService returns a Service.
 func NewService(c Config) *Service {
-	return &Service{c.Pool, c.Keys, c.Catalogue, c.Mail, c.Jobs, c.Drivers, c.Outbound, c.Limits}
+	return &Service{c.Pool, c.Keys, c.Catalogue, c.Mail, c.Jobs, c.Drivers, c.Outbound, c.Limits, nil}
 }
 
 // rateRun is how often one person may ask for a run.
@@ -179,6 +180,9 @@ func (s *Service) add(ctx context.Context, v app.Viewer, productID string, f Fun
 		run.ActorID, run.ActorName, run.ActorRelation, run.ActorIP, run.DelegateID = &v.UserID, v.Name, p.Relation, v.IP, p.DelegateID
 		if from.run != nil {
 			run.Cause, run.OriginID = from.cause, &from.run.ID
+			if from.cause == causeRetry {
+				run.TicketID = from.run.TicketID
+			}
 			if from.cause == causeRetry && from.run.Unsettled() {
 				// It is the same intent, and may have had its effect: the provider is asked before anything is repeated.
 				run.OperationKey, run.InDoubt = from.run.OperationKey, true
@@ -285,7 +289,11 @@ func (s *Service) known(ctx context.Context, conn db.Conn, p Product) (map[strin
 
 // notifyRun tells every open page that shows the run.
 func notifyRun(ctx context.Context, tx pgx.Tx, r Run) error {
-	return live.Notify(ctx, tx, TopicAll, TopicOf(r.ID), TopicOfProduct(r.ProductID))
+	topics := []string{TopicAll, TopicOf(r.ID), TopicOfProduct(r.ProductID)}
+	if r.TicketID != nil {
+		topics = append(topics, TopicOfTicket(*r.TicketID))
+	}
+	return live.Notify(ctx, tx, topics...)
 }
 
 // function returns a product that the viewer sees, and a function that its provider offers to somebody.

@@ -63,8 +63,7 @@ func (s *Service) Newest(ctx context.Context, v app.Viewer, p Product, actions [
 	if err != nil {
 		return nil, fmt.Errorf("list the newest runs of product %s: %w", p.ID, err)
 	}
-	runs = slices.DeleteFunc(runs, func(r Run) bool { return p.AcceptedAt != nil && r.CreatedAt.Before(*p.AcceptedAt) })
-	views, err := s.view(ctx, v, p, runs)
+	views, err := s.view(ctx, v, p, p.shown(runs))
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +111,11 @@ func (s *Service) view(ctx context.Context, v app.Viewer, p Product, runs []Run)
 	return views, nil
 }
 
+// shown are those of a product's runs that its viewer sees: a delegate those from the acceptance on.  Source: permission matrix, note n.
+func (p Product) shown(runs []Run) []Run {
+	return slices.DeleteFunc(runs, func(r Run) bool { return p.AcceptedAt != nil && r.CreatedAt.Before(*p.AcceptedAt) })
+}
+
 // run returns a run and its product as the viewer sees them, or app.ErrNotFound.
 func (s *Service) run(ctx context.Context, v app.Viewer, id string) (Run, Product, error) {
 	if err := access.Check(v, "runs", "view"); err != nil {
@@ -125,7 +129,7 @@ func (s *Service) run(ctx context.Context, v app.Viewer, id string) (Run, Produc
 	if err != nil {
 		return Run{}, Product{}, err
 	}
-	if p.AcceptedAt != nil && run.CreatedAt.Before(*p.AcceptedAt) {
+	if len(p.shown([]Run{run})) == 0 {
 		err = app.ErrNotFound
 	}
 	return run, p, err
@@ -211,10 +215,8 @@ func (s *Service) Retry(ctx context.Context, v app.Viewer, id, token string) (Ru
 	if f.dangerous() && time.Since(v.ProvedAt) > s.limits.Proof {
 		return Run{}, app.ErrProof
 	}
-	for _, param := range f.Params {
-		if param.HasSecret() && param.Required {
-			return Run{}, fmt.Errorf("retry run %s, whose secret parameters are gone: %w", id, app.ErrConflict)
-		}
+	if f.asksSecrets() {
+		return Run{}, fmt.Errorf("retry run %s, whose secret parameters are gone: %w", id, app.ErrConflict)
 	}
 	return s.add(ctx, v, p.ID, f, token, run.Params, origin{causeRetry, &run})
 }

@@ -103,6 +103,30 @@ func newestRuns(ctx context.Context, conn db.Conn, productIDs []string, actions 
 			select `+runColumns+` from provision_runs r where r.product_id = p.id and r.action = a.action order by r.id desc limit 1) n`, productIDs, actions)
 }
 
+// runsOfTicket lists the runs that a ticket is about, oldest first.
+func runsOfTicket(ctx context.Context, conn db.Conn, ticketID string, limit int) ([]Run, error) {
+	return db.All[Run](ctx, conn, "select * from (select "+runColumns+" from provision_runs r where r.ticket_id = $1 order by r.id desc limit $2) n order by id", ticketID, limit)
+}
+
+// setTicket makes a ticket be about a run, and tells whether it is the run's first.
+func setTicket(ctx context.Context, tx pgx.Tx, id, ticketID string) (bool, error) {
+	tag, err := tx.Exec(ctx, "update provision_runs set ticket_id = $2 where id = $1 and ticket_id is null", id, ticketID)
+	return tag.RowsAffected() == 1, err
+}
+
+// failure is when an action failed last of what one ticket is about.
+type failure struct {
+	TicketID string
+	At       time.Time
+}
+
+// failuresWithTickets lists the tickets about failures of the same action of the same product as a run, the newest failure first.
+func failuresWithTickets(ctx context.Context, conn db.Conn, r Run) ([]failure, error) {
+	return db.All[failure](ctx, conn, `
+		select ticket_id, max(finished_at) as at from provision_runs
+		where product_id = $1 and action = $2 and ticket_id is not null and id <> $3 and status = 'failed' group by ticket_id order by at desc limit 20`, r.ProductID, r.Action, r.ID)
+}
+
 // attemptsOf lists what happened in some runs, oldest first.
 func attemptsOf(ctx context.Context, conn db.Conn, runIDs []string) ([]Attempt, error) {
 	return db.All[Attempt](ctx, conn, `
@@ -112,10 +136,10 @@ func attemptsOf(ctx context.Context, conn db.Conn, runIDs []string) ([]Attempt, 
 func insertRun(ctx context.Context, tx pgx.Tx, r Run, domain, username string) error {
 	_, err := tx.Exec(ctx, `
 		insert into provision_runs (id, product_id, product_name, account_id, account_name, contract_id, category, action, driver, configuration_id, configuration_name,
-			actor_id, actor_name, actor_relation, actor_ip, delegate_id, operation_key, cause, origin_id, params, max_attempts, in_doubt, domain, username)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)`,
+			actor_id, actor_name, actor_relation, actor_ip, delegate_id, operation_key, cause, origin_id, params, max_attempts, in_doubt, ticket_id, domain, username)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`,
 		r.ID, r.ProductID, r.ProductName, r.AccountID, r.AccountName, r.ContractID, r.Category, r.Action, r.Driver, r.ConfigurationID, r.ConfigurationName,
-		r.ActorID, r.ActorName, r.ActorRelation, r.ActorIP, r.DelegateID, r.OperationKey, r.Cause, r.OriginID, r.Params, r.MaxAttempts, r.InDoubt, domain, username)
+		r.ActorID, r.ActorName, r.ActorRelation, r.ActorIP, r.DelegateID, r.OperationKey, r.Cause, r.OriginID, r.Params, r.MaxAttempts, r.InDoubt, r.TicketID, domain, username)
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"portico/app"
 	"portico/app/attachments"
 	"portico/app/live"
+	"portico/app/provisioning"
 	"portico/app/tickets"
 	"portico/app/web"
 
@@ -25,11 +26,12 @@ type Handlers struct {
 	tickets *tickets.Service
 	hub     *live.Hub
 	files   *attachments.Handlers
+	runs    tickets.RunsPanel
 }
 
-// NewHandlers returns the handlers of a Service.
-func NewHandlers(s *Service, t *tickets.Service, hub *live.Hub, files *attachments.Handlers) *Handlers {
-	return &Handlers{s, t, hub, files}
+// NewHandlers returns the handlers of a Service. runs draws the runs that a ticket is about.
+func NewHandlers(s *Service, t *tickets.Service, hub *live.Hub, files *attachments.Handlers, runs tickets.RunsPanel) *Handlers {
+	return &Handlers{s, t, hub, files, runs}
 }
 
 const supportPath = "/admin/support"
@@ -219,7 +221,7 @@ func (h *Handlers) LiveOne(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	topics := []string{tickets.TopicOf(id)}
+	topics := []string{tickets.TopicOf(id), provisioning.TopicOfTicket(id)}
 	if t.Allows("notes") {
 		topics = append(topics, tickets.TopicOfStaff(id))
 	}
@@ -289,6 +291,7 @@ type showView struct {
 	Assignees   []web.Option
 	Replies     []web.Option // saved ones, empty where there are none
 	Present     []string     // who else is here, as sentences
+	Attached    any          // the runs that it is about, nil for none
 }
 
 // page builds a ticket's page with a composer for a reply or a note, around the viewer's draft.
@@ -315,6 +318,9 @@ func (h *Handlers) page(c *fiber.Ctx, id string, note bool) (web.Page, showView,
 	}
 	view.Lines = tickets.Timeline(r, t, view.Base)
 	view.Readers, view.Mailed = tickets.Audience(r, t)
+	if view.Attached, err = h.runs(c, t.ID); err != nil {
+		return web.Page{}, showView{}, err
+	}
 	if t.Can.Attach {
 		if view.Picker, err = h.files.Picker(c, view.Draft); err != nil {
 			return web.Page{}, showView{}, err
@@ -328,7 +334,7 @@ func (h *Handlers) page(c *fiber.Ctx, id string, note bool) (web.Page, showView,
 	}
 	return web.Page{
 		View: "support/show", Frame: web.FrameAdmin, Title: app.Text{Key: "tickets.page-title", Args: map[string]any{"Subject": t.Subject}}, Section: "support",
-		Parts: []string{"tickets/head", "tickets/timeline", "support/seen", "support/side", "support/presence"}, Form: web.NewForm(view.around(messageForm{Body: draft.Body})), Data: view,
+		Parts: []string{"tickets/head", "tickets/timeline", "support/seen", "support/side", "support/presence", "provisioning/attached"}, Form: web.NewForm(view.around(messageForm{Body: draft.Body})), Data: view,
 	}, view, nil
 }
 

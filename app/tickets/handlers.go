@@ -12,6 +12,7 @@ import (
 	"portico/app/delegates"
 	"portico/app/live"
 	"portico/app/markdown"
+	"portico/app/provisioning"
 	"portico/app/web"
 
 	"github.com/gofiber/fiber/v2"
@@ -23,11 +24,16 @@ type Handlers struct {
 	service *Service
 	hub     *live.Hub
 	files   *attachments.Handlers
+	runs    RunsPanel
 }
 
-// NewHandlers returns the handlers of a Service.
-func NewHandlers(s *Service, hub *live.Hub, files *attachments.Handlers) *Handlers {
-	return &Handlers{s, hub, files}
+// RunsPanel is what views/provisioning/attached.html shows of the runs that a ticket is about, nil for nothing; provisioning's
+// Handlers.Attached does.
+type RunsPanel func(c *fiber.Ctx, ticketID string) (any, error)
+
+// NewHandlers returns the handlers of a Service. runs draws the runs that a ticket is about.
+func NewHandlers(s *Service, hub *live.Hub, files *attachments.Handlers, runs RunsPanel) *Handlers {
+	return &Handlers{s, hub, files, runs}
 }
 
 const supportPath = "/support"
@@ -146,7 +152,7 @@ func (h *Handlers) LiveOne(c *fiber.Ctx) error {
 	}
 	still, userID := r.Still, r.Viewer.UserID
 	return live.Stream(c, h.hub, live.Watch{
-		Topics: []string{TopicOf(id)}, UserID: userID, SessionID: r.Viewer.SessionID,
+		Topics: []string{TopicOf(id), provisioning.TopicOfTicket(id)}, UserID: userID, SessionID: r.Viewer.SessionID,
 		Allowed: func(ctx context.Context) error {
 			if err := still(ctx); err != nil {
 				return err
@@ -164,6 +170,7 @@ type newForm struct {
 	Body       string   `form:"body"`
 	Account    string   `form:"account"`
 	Follows    string   `form:"follows"`
+	Run        string   `form:"run"`
 	Uploads    []string `form:"uploads"`
 }
 
@@ -248,6 +255,14 @@ func (h *Handlers) New(c *fiber.Ctx) error {
 	form := newForm{Subject: draft.Subject, Department: draft.DepartmentID, Product: c.Query("product"), Body: draft.Body}
 	if follows != nil {
 		form.Follows = follows.ID
+	} else if id := c.Query("run"); id != "" {
+		ticket, err := h.aboutRun(c, id, &form)
+		if err != nil {
+			return err
+		}
+		if ticket != "" {
+			return web.Redirect(c, Path(v, ticket))
+		}
 	}
 	page.Form = web.NewForm(form)
 	return web.Render(c, page)
@@ -261,11 +276,11 @@ func (h *Handlers) Create(c *fiber.Ctx) error {
 	form.Uploads = append(form.Uploads, ids...)
 	var id string
 	if err == nil {
-		if form.Follows != "" && !app.IsID(form.Follows) || form.Account != "" && !app.IsID(form.Account) {
+		if form.Follows != "" && !app.IsID(form.Follows) || form.Account != "" && !app.IsID(form.Account) || form.Run != "" && !app.IsID(form.Run) {
 			return app.ErrNotFound
 		}
 		id, err = h.service.Open(c.UserContext(), v, Opening{
-			AccountID: form.Account, Subject: form.Subject, DepartmentID: form.Department, ProductID: form.Product, Body: form.Body, FollowsID: form.Follows, Uploads: form.Uploads,
+			AccountID: form.Account, Subject: form.Subject, DepartmentID: form.Department, ProductID: form.Product, Body: form.Body, FollowsID: form.Follows, Uploads: form.Uploads, RunID: form.Run,
 		})
 	}
 	if err == nil {
@@ -300,14 +315,15 @@ type replyForm struct {
 // showView is what views/tickets/show.html shows.
 type showView struct {
 	Thread
-	Base    string // the page's address
-	Lines   []Line
-	Late    bool // a text came after the close, and is kept
-	Readers []string
-	Mailed  []string
-	Draft   string // name of the draft
-	SavedAt time.Time
-	Picker  attachments.Picker
+	Base     string // the page's address
+	Lines    []Line
+	Late     bool // a text came after the close, and is kept
+	Readers  []string
+	Mailed   []string
+	Draft    string // name of the draft
+	SavedAt  time.Time
+	Picker   attachments.Picker
+	Attached any // the runs that it is about, nil for none
 }
 
 func (h *Handlers) showPage(c *fiber.Ctx, t Thread) (web.Page, error) {
@@ -315,15 +331,18 @@ func (h *Handlers) showPage(c *fiber.Ctx, t Thread) (web.Page, error) {
 	view := showView{Thread: t, Base: supportPath + "/" + t.ID, Draft: DraftOfReply(t.ID), SavedAt: t.Draft.UpdatedAt}
 	view.Lines = Timeline(r, t, view.Base)
 	view.Readers, view.Mailed = Audience(r, t)
+	var err error
+	if view.Attached, err = h.runs(c, t.ID); err != nil {
+		return web.Page{}, err
+	}
 	if t.Can.Attach {
-		var err error
 		if view.Picker, err = h.files.Picker(c, view.Draft); err != nil {
 			return web.Page{}, err
 		}
 	}
 	return web.Page{
 		View: "tickets/show", Title: app.Text{Key: "tickets.page-title", Args: map[string]any{"Subject": t.Subject}}, Section: "support",
-		Data: view, Parts: []string{"tickets/head", "tickets/timeline"}, Form: web.NewForm(replyForm{Body: t.Draft.Body}),
+		Data: view, Parts: []string{"tickets/head", "tickets/timeline", "provisioning/attached"}, Form: web.NewForm(replyForm{Body: t.Draft.Body}),
 	}, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"portico/app/live"
 	"portico/app/mail"
 	"portico/app/markdown"
+	"portico/app/provisioning"
 	"portico/app/store"
 
 	"github.com/jackc/pgx/v5"
@@ -36,11 +37,12 @@ type Service struct {
 	pool   *pgxpool.Pool
 	mail   *mail.Service
 	attach Attach
+	runs   *provisioning.Service // nil where no ticket can be about a run
 }
 
 // NewService returns a Service, and tells mails who may get those about tickets. attach may be nil: then nothing can be attached.
 func NewService(pool *pgxpool.Pool, mails *mail.Service, attach Attach) *Service {
-	s := &Service{pool, mails, attach}
+	s := &Service{pool, mails, attach, nil}
 	for _, kind := range MailKinds {
 		mails.Ask(kind, s.askMail)
 	}
@@ -231,12 +233,14 @@ type Opening struct {
 	Body         string
 	FollowsID    string   // a closed ticket that this one goes on with, "" for none; its account is this one's
 	Uploads      []string // ids of what to attach to the first message
+	RunID        string   // a failed run that it is about, "" for none; then it is about the run's product
 }
 
 // Open opens a ticket with its first message, and returns its id. What the store opens for a client starts as Staff replied.
 //
 // Returns app.ErrForbidden where the viewer may not open tickets (or, of the store, not for clients), app.ErrNotFound for an
-// account or a followed ticket out of the viewer's reach, app.ErrConflict for a follow-up of a ticket that is not closed,
+// account, a followed ticket or a run out of the viewer's reach, app.ErrConflict for a follow-up of a ticket that is not closed and for
+// a run that did not fail or has a ticket,
 // *app.Invalid, and *app.Limited after 30 in an hour. Deletes the draft. Queues mail, notifies.
 func (s *Service) Open(ctx context.Context, v app.Viewer, o Opening) (id string, err error) {
 	var followed Ticket
@@ -259,6 +263,10 @@ func (s *Service) Open(ctx context.Context, v app.Viewer, o Opening) (id string,
 		if err := access.Check(v, "tickets", "open"); err != nil {
 			return "", err
 		}
+	}
+	run, err := s.runFor(ctx, v, &o)
+	if err != nil {
+		return "", err
 	}
 	var invalid app.Invalid
 	shared := followed.ID != "" && followed.Shared()
@@ -317,6 +325,11 @@ func (s *Service) Open(ctx context.Context, v app.Viewer, o Opening) (id string,
 		}
 		if err := markPosted(ctx, tx, id, status, voice != VoiceStore, m.CreatedAt); err != nil {
 			return fmt.Errorf("open a ticket: %w", err)
+		}
+		if run != nil {
+			if err := s.runs.SetTicket(ctx, tx, *run, id); err != nil {
+				return err
+			}
 		}
 		if err := deleteDraft(ctx, tx, v.UserID, DraftOfNew); err != nil {
 			return fmt.Errorf("open a ticket: delete its draft: %w", err)

@@ -498,6 +498,21 @@ func postText(ctx context.Context, conn db.Conn, id string) (string, error) {
 	return bodies[0], nil
 }
 
+// lockAnyTicket is anyTicket for writers.
+func lockAnyTicket(ctx context.Context, tx pgx.Tx, id string) (Ticket, error) {
+	if _, err := tx.Exec(ctx, "select from tickets where id = $1 for update", id); err != nil {
+		return Ticket{}, err
+	}
+	return anyTicket(ctx, tx, id)
+}
+
+// toldOf tells whether a ticket's timeline says that an action went well since it failed.
+func toldOf(ctx context.Context, conn db.Conn, id, action string, failedAt time.Time) (told bool, err error) {
+	err = conn.QueryRow(ctx, "select exists (select from ticket_events where ticket_id = $1 and kind = $2 and at > $4 and data ->> 'Action' = $3)",
+		id, EventRan, action, failedAt).Scan(&told)
+	return told, err
+}
+
 // anyTicket returns a ticket as nobody in particular sees it.
 func anyTicket(ctx context.Context, conn db.Conn, id string) (Ticket, error) {
 	return db.One[Ticket](ctx, conn, "select "+Columns+", '{}'::text[] as relations from tickets t where t.id = $1", id)

@@ -180,6 +180,7 @@ const (
 	EventStatus     = "status"     // data: After
 	EventDepartment = "department" // data: Before, After: names, "" for none
 	EventAssign     = "assign"     // data: After: name, "" for nobody
+	EventRan        = "ran"        // data: Action: label of what went well at last
 )
 
 // Event is something that happened to a ticket, in its timeline.

@@ -62,7 +62,7 @@ func messageLine(r *web.Request, t Thread, base string, m *Message) Line {
 var eventIcons = map[string]string{
 	EventSubject: "pencil", EventEdit: "pencil", EventClose: "lock", EventStatus: "hourglass", EventDepartment: "building-2", EventAssign: "user-round",
 	delegates.EventInvite: "user-plus", delegates.EventAccept: "share-2", delegates.EventDecline: "user-x", delegates.EventRevoke: "user-x", delegates.EventLeave: "log-out",
-	EventSilence: "hourglass",
+	EventSilence: "hourglass", EventRan: "circle-check",
 }
 
 func eventLine(r *web.Request, e *Event) Line {

@@ -198,11 +198,12 @@ func build(ctx context.Context, s settings) (_ *portal, err error) {
 	p.delegates.Serve(delegates.Contract, contracts.Parent{})
 	contractService.OfferDelegates(p.delegates)
 	ticketService.OfferTab(contractService)
-	ticketHandlers := tickets.NewHandlers(ticketService, p.live, fileHandlers)
+	ticketService.OfferHelp(p.runs)
+	ticketHandlers := tickets.NewHandlers(ticketService, p.live, fileHandlers, runHandlers.Attached)
 	handlers := server.Handlers{
 		Accounts:          accounts.NewHandlers(p.accounts, store.Zones()),
 		Attachments:       fileHandlers,
-		Support:           support.NewHandlers(support.NewService(p.pool, ticketService), ticketService, p.live, fileHandlers),
+		Support:           support.NewHandlers(support.NewService(p.pool, ticketService), ticketService, p.live, fileHandlers, runHandlers.Attached),
 		Tickets:           ticketHandlers,
 		TicketDelegates:   delegates.NewHandlers(p.delegates, ticketHandlers.DelegatesPlace()),
 		Reach:             reach.NewHandlers(reach.NewService(p.delegates, ticketService, contractService)),

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// hosting is Bea's web hosting.
+const hosting = "select p.id from contract_products p join accounts a on a.id = p.account_id where a.name = 'Bluebird Bakery' and p.identifier = 'bluebird.example' and p.category = 'web-hosting'"
+
+// configure makes a bought product use a configuration of the demo store.
+func configure(s *site, product, name string) {
+	s.t.Helper()
+	s.exec("update contract_products set configuration_id = (select id from provision_configurations where name = $2) where id = $1", product, name)
+}
+
+// ended waits until the newest run of an action is over, and returns its id and status.
+func ended(s *site, product, action string) (id, status string) {
+	s.t.Helper()
+	wait(s.t, action+" ends", func() bool {
+		row := s.text("select id::text || ' ' || status from provision_runs where product_id = $1 and action = $2 order by id desc limit 1", product, action)
+		id, status, _ = strings.Cut(row, " ")
+		return status == "succeeded" || status == "failed" || status == "cancelled"
+	})
+	return id, status
+}
+
+// send posts a form by its fields alone.
+func (c *client) hand(path string, form url.Values) *answer {
+	c.t.Helper()
+	return c.post(path, form, http.Header{"X-Csrf-Token": {c.token()}})
+}
+
+// TestRuns_GetHelp: what fails gets a ticket with the run attached; the store sees in it what happened, tries again from there, and the
+// thread tells of the success.
+func TestRuns_GetHelp(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{})
+	product := s.text(hosting)
+	contract := s.text("select contract_id from contract_products where id = $1", product)
+	manage := "/contracts/" + contract + "/manage?product=" + product
+	owner, delegate, admin := s.signIn(bea), s.signIn(devTeam), s.signIn(ada)
+	s.exec("insert into delegates (contract_id, user_id, status, invited_by_name, accepted_at) values ($1, $2, 'accepted', '', now()) on conflict do nothing", contract, s.userID(devTeam))
+
+	configure(s, product, "Sandbox web hosting, refuses everything")
+	admin.get("/admin/provisioning/words").submit("/admin/provisioning/words", "refused", "Our provider says no today.").want(http.StatusSeeOther)
+	login := "/manage/" + product + "/login"
+	owner.get(manage).want(http.StatusOK).submit(login).want(http.StatusSeeOther)
+	run, status := ended(s, product, "login")
+	if status != "failed" {
+		t.Fatalf("the login is %s", status)
+	}
+	s.signIn(stella).get("/support/new?run=" + run).want(http.StatusNotFound)
+	page := owner.get(manage).want(http.StatusOK, "Get help", "Our provider says no today.")
+	form := owner.get(page.find(`a:contains("Get help")`).AttrOr("href", "")).want(http.StatusOK, "The store sees what failed")
+	if subject := form.find("#subject").AttrOr("value", ""); subject != "Log in to control panel failed: bluebird.example" {
+		t.Errorf("the subject is %q", subject)
+	}
+	if body := form.find("#body").Text(); !strings.Contains(body, "> Our provider says no today.") {
+		t.Errorf("the message is %q", body)
+	}
+	thread := form.submit("/support").follow().want(http.StatusOK, "About this action", "Failed", "Log in to control panel")
+	ticket := strings.TrimPrefix(thread.path, "/support/")
+	if got := s.text("select product_id from tickets where id = $1", ticket); got != product {
+		t.Errorf("the ticket is about product %s", got)
+	}
+	if strings.Contains(thread.body, "Debug data") || strings.Contains(thread.body, "Retry") {
+		t.Error("a client sees what is the store's in the ticket")
+	}
+	delegate.get("/support/"+ticket).want(http.StatusOK, "About this action")
+	if got := owner.get("/support/new?run=" + run); got.header.Get("Location") != "/support/"+ticket {
+		t.Errorf("a second ticket about the same run: %d to %q", got.status, got.header.Get("Location"))
+	}
+	again := url.Values{"subject": {"Again"}, "body": {"Again"}, "run": {run}}
+	owner.hand("/support", again).want(http.StatusConflict)
+	s.signIn(stella).hand("/support", again).want(http.StatusNotFound)
+
+	// The store's people see what they have the permission for.
+	desk := "/admin/support/" + ticket
+	sees := func(who string, attempts, debug, retry bool) {
+		t.Helper()
+		page := s.signIn(who).get(desk).want(http.StatusOK, "About this action", "Our provider says no today.")
+		for selector, want := range map[string]bool{".attempts": attempts, "details.debug": debug, fmt.Sprintf(`form[action="/admin/runs/%s/retry?from=ticket"]`, run): retry} {
+			if got := page.find("#provisioning-attached "+selector).Length() > 0; got != want {
+				t.Errorf("%s sees %s: %v", who, selector, got)
+			}
+		}
+	}
+	sees(ada, true, true, true)
+	sees(sam, true, true, false)
+	sees(priya, false, false, false)
+
+	// A retry that fails says nothing; the one that goes well is told once.
+	retry := func() {
+		t.Helper()
+		newest := s.text("select id from provision_runs where ticket_id = $1 order by id desc limit 1", ticket)
+		a := admin.get(desk).submit("/admin/runs/" + newest + "/retry?from=ticket").want(http.StatusSeeOther)
+		if to := a.header.Get("Location"); to != desk+"#runs-h" {
+			t.Errorf("the retry leads to %s", to)
+		}
+	}
+	retry()
+	wait(t, "the second failure", func() bool {
+		return s.text("select count(*) from provision_runs where ticket_id = $1 and status = 'failed'", ticket) == "2"
+	})
+	const told = "ran Log in to control panel, and it succeeded."
+	if strings.Contains(owner.get("/support/"+ticket).body, told) {
+		t.Error("a failure is told as a success")
+	}
+	configure(s, product, "Sandbox web hosting")
+	retry()
+	if _, status = ended(s, product, "login"); status != "succeeded" {
+		t.Fatalf("the retry is %s", status)
+	}
+	owner.get("/support/"+ticket).want(http.StatusOK, told)
+	owner.get(manage).submit(login).want(http.StatusSeeOther)
+	ended(s, product, "login")
+	if n := s.text("select count(*) from ticket_events where ticket_id = $1 and kind = 'ran'", ticket); n != "1" {
+		t.Errorf("the success is told %s times", n)
+	}
+
+	// A password is gone with its run: it can't be tried again by others, and who has it runs it anew.
+	configure(s, product, "Sandbox web hosting, refuses everything")
+	change := "/manage/" + product + "/changePassword"
+	delegate.get(change).submit(change, "password", "canary-Passw0rd-1").want(http.StatusSeeOther)
+	run, _ = ended(s, product, "changePassword")
+	opened := delegate.get("/support/new?run="+run).submit("/support", "subject", "No new password").follow().want(http.StatusOK, "About this action")
+	second := strings.TrimPrefix(opened.path, "/support/")
+	staff := admin.get("/admin/support/"+second).want(http.StatusOK, "Its secret values were deleted")
+	if strings.Contains(staff.body, "canary-Passw0rd-1") || staff.find(`form[action*="/retry"]`).Length() > 0 {
+		t.Error("the password is shown, or can be tried again")
+	}
+	configure(s, product, "Sandbox web hosting")
+	delegate.get(change).submit(change, "password", "canary-Passw0rd-2").want(http.StatusSeeOther)
+	if _, status = ended(s, product, "changePassword"); status != "succeeded" {
+		t.Fatalf("the second password is %s", status)
+	}
+	owner.get("/support/"+second).want(http.StatusOK, "Dev Team 1", "ran Change password, and it succeeded.")
+
+	// Closed is final: nothing is added to it.
+	owner.get("/support/" + second + "/closure").submit("/support/" + second + "/closure").want(http.StatusSeeOther)
+	s.exec("delete from ticket_events where ticket_id = $1 and kind = 'ran'", second)
+	delegate.get(change).submit(change, "password", "canary-Passw0rd-3").want(http.StatusSeeOther)
+	ended(s, product, "changePassword")
+	if n := s.text("select count(*) from ticket_events where ticket_id = $1 and kind = 'ran'", second); n != "0" {
+		t.Error("a closed ticket was added to")
+	}
+}
