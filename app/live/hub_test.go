@@ -27,9 +27,9 @@ func TestNotify_CommitReachesEveryProcess(t *testing.T) {
 	if err := db.InTx(t.Context(), pool, func(tx pgx.Tx) error { return Notify(t.Context(), tx, "mail", "mail:5f", "mail") }); err != nil {
 		t.Fatal(err)
 	}
-	readers[0].wantWithin(t, "mail", time.Second)
-	readers[1].wantWithin(t, "mail", time.Second)
-	readers[2].wantWithin(t, "mail:5f mail", time.Second)
+	readers[0].wantWithin(t, "mail", patience)
+	readers[1].wantWithin(t, "mail", patience)
+	readers[2].wantWithin(t, "mail:5f mail", patience)
 	t.Logf("all told after %v", time.Since(began))
 
 	notify(t, pool, "jobs")
@@ -115,7 +115,7 @@ func TestHub_FindsWhatItWasNotTold(t *testing.T) {
 	r := p.open(t, "")
 	began := time.Now()
 	notify(t, pool, "mail")
-	r.wantWithin(t, "mail", 5*time.Second)
+	r.wantWithin(t, "mail", patience)
 	t.Logf("found after %v", time.Since(began))
 }
 
@@ -210,7 +210,7 @@ func TestHub_KeepsRowsThatOthersMayNotHaveFound(t *testing.T) {
 		t.Errorf("%d rows are left while somebody may not have found them, want 2", n)
 	}
 	// Transactions of other databases on this server, other tests' that is, hold a snapshot back as well.
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(patience)
 	for left(snapshot()) != 0 {
 		if time.Now().After(deadline) {
 			t.Fatal("rows that everybody has found stay")
@@ -247,7 +247,7 @@ func TestHub_ComesBackAndCatchesUp(t *testing.T) {
 		}
 		r.want(t, "resync") // for what was said meanwhile
 		notify(t, pool, "mail")
-		r.wantWithin(t, "mail", time.Second) // heard again, not found: this hub does not look
+		r.wantWithin(t, "mail", patience) // heard again, not found: this hub does not look
 	}
 }
 

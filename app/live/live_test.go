@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { dbtest.Main(tests{m}) }
 
 // patience is how long a test waits for what must come.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // process is one process of the portal, as far as streams go: a hub, and a server on real TCP.
 type process struct {

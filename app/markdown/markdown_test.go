@@ -3,7 +3,6 @@ package markdown
 import (
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"golang.org/x/net/html"
@@ -142,22 +141,16 @@ func check(t *testing.T, source string) {
 	}
 }
 
-// TestRender_Bounded renders what is made to be slow. The bound tells squares, which MaxBytes keeps to seconds, from worse.
+// TestRender_Bounded renders what is made to be slow: what is worse than a square, which MaxBytes keeps to seconds, never ends here.
 func TestRender_Bounded(t *testing.T) {
 	t.Parallel()
-	const size = 50 << 10
+	const size = 16 << 10
 	for _, unit := range []string{
 		">", "> ", "- ", "1. ", "> - ", "[", "![", "](", "[a](", "*", "**a ", "*a_ ", "_*", "`", "`a``", "~~a ", "<", "<a", "<!--", "&", "\\", "|", "|a|\n|-|\n",
 		"a\n=\n", "[a]: b\n", "[a][b]", "www.a.", "https://a.b/(", "a@b.", "```\n", "\t", " ", "\n", "# ", "    ", "\u202e", "\x00", "- a\n ", "[a]: <b> 'c\n", "![[]()](", "<http:",
 	} {
 		source := strings.Repeat(unit, size/len(unit))
-		start := time.Now()
 		out := Render(source)
-		took := time.Since(start)
-		t.Logf("%-12q %8s %8d bytes", unit, took.Round(time.Millisecond), len(out))
-		if took > time.Minute {
-			t.Errorf("%q × %d took %s", unit, size/len(unit), took)
-		}
 		if len(out) > 60*size {
 			t.Errorf("%q × %d became %d bytes", unit, size/len(unit), len(out))
 		}

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"portico/app/db/dbtest"
 	"portico/app/dev"
@@ -142,14 +141,9 @@ func TestEmails_Live(t *testing.T) {
 	s := other
 	s.visitor().get("/forgot-password").submit("/forgot-password", "email", "stella@corvid.example")
 	s.visitor().get("/forgot-password").submit("/forgot-password", "email", bea)
-	began := time.Now()
 	there.see("link", resetSubject)
-	t.Logf("shown after %v in the browser at the other process", time.Since(began))
 	here.says("stella@corvid.example")
 	here.says(bea)
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("shown after %v", took)
-	}
 	wait(t, "both mails to be sent", func() bool {
 		return s.text("select count(*) from mail_deliveries where kind = 'reset-password' and status = 'sent'") == "2"
 	})
@@ -208,10 +202,6 @@ func TestEmails_StreamEndsWithItsSession(t *testing.T) {
 	b.be(c)
 	b.open("/admin/emails")
 	wait(t, "the stream", func() bool { return two.live.Streams() == 1 })
-	began := time.Now()
 	c.get("/admin").submit("/sign-out").want(http.StatusSeeOther)
 	wait(t, "the stream's end", func() bool { return two.live.Streams() == 0 })
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("the stream lived on for %v", took)
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"portico/app/dev"
 )
@@ -63,12 +62,8 @@ func TestJobs_Live(t *testing.T) {
 	b.be(s.signIn("ada@northwind.example"))
 	b.open("/admin/jobs")
 	wait(t, "the page's stream", func() bool { return s.live.Streams() == 1 })
-	began := time.Now()
 	s.job("unheard_of", "1 day", 1)
 	b.see("link", "unheard_of")
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("a new job showed after %v", took)
-	}
 	s.exec("update river_job set state = 'available', scheduled_at = now() where kind = 'unheard_of'")
 	b.says("Failed default 1 of 1")
 }
