@@ -5,7 +5,59 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"portico/app/dev"
 )
+
+// TestBilling_Flow: Bea lets her contract end and takes it back, changes its plan at the price shown, and pays.
+func TestBilling_Flow(t *testing.T) {
+	windows(t, func(t *testing.T, s *site, open func() window) {
+		contract := s.text("select contract_id from contract_products where identifier = 'bluebird.example' and category = 'web-hosting'")
+		owner, staff := open(), open()
+		signIn(owner, bea, dev.DemoPassword)
+		owner.at("/")
+		owner.visit("/contracts/" + contract)
+		owner.follow("Billing")
+		owner.press("Turn auto-renew off")
+		owner.says("The contract ends with its term.")
+		owner.press("Turn auto-renew on")
+		owner.says("The contract renews itself at the end of its term.")
+		owner.follow("Cancel contract")
+		owner.check("At the end of the term")
+		owner.fill("Reason (optional)", "We are closing.")
+		owner.press("Cancel contract")
+		owner.says("This contract was cancelled. It ends on")
+		owner.visit("/contracts/" + contract + "/billing")
+		owner.press("Take cancellation back")
+		owner.says("The contract goes on.")
+
+		owner.follow("Upgrade or downgrade")
+		owner.says("Given back")
+		owner.press("Upgrade to Two years")
+		owner.says("The plan is changed.")
+		invoice := "/invoices/" + s.text("select id from invoices where contract_id = $1 order by number desc limit 1", contract)
+		owner.visit(invoice)
+		owner.says("Unpaid")
+
+		signIn(staff, priya, dev.DemoPassword)
+		staff.at("/admin")
+		staff.visit("/admin" + invoice)
+		staff.fill("Amount", "a lot")
+		staff.press("Record payment")
+		staff.says("Enter an amount such as 12.50.")
+		staff.fill("Amount", "10")
+		staff.press("Record payment")
+		staff.says("The payment is recorded.")
+		staff.says("Still to pay")
+		staff.fill("Amount", "10000")
+		staff.press("Record payment")
+		staff.says("Paid")
+		owner.visit(invoice)
+		owner.says("Paid")
+		owner.visit("/invoices")
+		owner.says("Statement")
+	})
+}
 
 // TestBilling: what Bea does with the money of a contract, what a delegate of hers is refused, and what Priya records.
 func TestBilling(t *testing.T) {

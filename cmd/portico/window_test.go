@@ -190,6 +190,9 @@ func spoken(s *goquery.Selection) string {
 	if label, ok := s.Attr("aria-label"); ok {
 		return label
 	}
+	if label, ok := s.Find("[aria-labelledby]").Attr("aria-labelledby"); ok {
+		return spoken(s.Find("[id=" + label + "]"))
+	}
 	s = s.Clone()
 	s.Find("[aria-hidden=true], svg").Remove()
 	return strings.Join(strings.Fields(s.Text()), " ")
