@@ -32,9 +32,10 @@ bench: ## run the benchmarks
 	@.ci/tools
 	$(WITH_DATABASE) go test -run '^$$' -bench . -benchmem -timeout 3h ./...
 
-soak: ## run the fault tests with real durations, which takes long
+soak: ## run the fault tests with real durations, and every walk also in a Chromium without scripts, which takes long
 	@.ci/tools
-	PORTICO_SOAK=1 $(WITH_DATABASE) go test $(RACE) -count 1 -timeout 60m -v -run 'Soak|Fault|Kill|Signal' ./...
+	PORTICO_SOAK=1 $(WITH_DATABASE) go test $(RACE) -count 1 -timeout 60m -v -run 'Soak|Fault|Kill|Signal' ./app/... ./jobs/...
+	PORTICO_SOAK=1 $(WITH_DATABASE) go test $(RACE) -count 1 -timeout 60m -v ./cmd/portico
 
 shots: ## make screenshots of every page at 1280 and 360 px, light and dark, in shots/
 	@.ci/tools

@@ -27,8 +27,8 @@ type window interface {
 	read(selector string) string // the text of an element
 }
 
-// windows runs a flow in every browser: one without scripts over HTTP, Chromium, Chromium on a phone, and Chromium with scripts
-// switched off. Each has a portal of its own.
+// windows runs a flow in every browser: one without scripts over HTTP, Chromium, Chromium on a phone, and in make soak Chromium with
+// scripts switched off, which finds what the first does and costs much more. Each has a portal of its own.
 func windows(t *testing.T, flow func(t *testing.T, s *site, open func() window)) {
 	t.Parallel()
 	t.Run("http", func(t *testing.T) {
@@ -36,9 +36,11 @@ func windows(t *testing.T, flow func(t *testing.T, s *site, open func() window))
 		s := start(t, options{})
 		flow(t, s, func() window { return &paper{t: t, c: s.visitor()} })
 	})
-	for name, look := range map[string]screen{
-		"chromium": {}, "phone": {width: 360, dark: true}, "without scripts": {width: 360, noScripts: true},
-	} {
+	looks := map[string]screen{"chromium": {}, "phone": {width: 360, dark: true}}
+	if soak {
+		looks["without scripts"] = screen{width: 360, noScripts: true}
+	}
+	for name, look := range looks {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, options{})
