@@ -18,7 +18,7 @@ type Parent struct{}
 
 // parentActions are the actions of delegates.Parent in the words of the policy.
 var parentActions = map[string]string{
-	"delegates": "delegates_view", "invite": "delegates_invite", "resend": "delegates_invite", "revoke": "delegates_revoke", "leave": "leave",
+	"delegates": "delegates_view", "invite": "delegates_invite", "resend": "delegates_invite", "revoke": "delegates_revoke", "leave": "leave", "ask": "ask",
 }
 
 // May returns nil if the viewer may do something with the delegates of a contract; see delegates.Parent. Who no longer sees anything

@@ -338,6 +338,7 @@ var eventIcons = map[string]string{
 	EventCreate: "plus", EventActivate: "circle-check", EventSuspend: "triangle-alert", EventUnsuspend: "circle-check", EventCancel: "ban",
 	EventEnd: "timer-off", EventProductAdded: "package",
 	delegates.EventInvite: "user-plus", delegates.EventAccept: "share-2", delegates.EventDecline: "user-x", delegates.EventRevoke: "user-x", delegates.EventLeave: "log-out",
+	delegates.EventAsk: "circle-help", delegates.EventAllow: "check", delegates.EventRefuse: "x",
 }
 
 // line puts an event into words. A newer program beside this one may know more kinds.

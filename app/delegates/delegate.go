@@ -65,6 +65,7 @@ type Delegate struct {
 	UntilClosed    bool
 	MayAct         bool
 	MayTickets     bool
+	AskedAt        *time.Time // since when they ask to run actions again, nil if they don't
 	UsedAt         *time.Time // last use, to the hour
 	Over           bool       // EndsAt has come
 	Hidden         int        // of a contract: tickets about its products that were opened before the acceptance
@@ -125,6 +126,9 @@ const (
 	EventDecline = "delegate-decline"
 	EventRevoke  = "delegate-revoke"
 	EventLeave   = "delegate-leave"
+	EventAsk     = "delegate-ask"    // for actions that were taken
+	EventAllow   = "delegate-allow"  // which were given back
+	EventRefuse  = "delegate-refuse" // or not
 )
 
 // Event is what became of a delegate.

@@ -300,6 +300,35 @@ func (f termsForm) terms() (Terms, error) {
 	return terms, nil
 }
 
+// Ask answers POST …/:id/ask.
+func (h *Handlers) Ask(c *fiber.Ctx) error {
+	id, err := web.ID(c, "id")
+	if err != nil {
+		return err
+	}
+	if err := h.service.Ask(c.UserContext(), web.Viewer(c), h.place.Kind, id); err != nil {
+		return err
+	}
+	web.SetFlash(c, "good", "delegates.asked")
+	return web.Redirect(c, h.place.Path(web.Viewer(c), id))
+}
+
+// answerForm is what becomes of what a delegate asks.
+type answerForm struct {
+	Allow bool `form:"allow"`
+}
+
+// Answer answers POST …/:id/delegates/:delegate/answer.
+func (h *Handlers) Answer(c *fiber.Ctx) error {
+	var form answerForm
+	if err := web.Bind(c, &form); err != nil {
+		return err
+	}
+	return h.act(c, map[bool]string{true: "delegates.allowed-back", false: "delegates.refused"}[form.Allow], func(id, delegateID string) error {
+		return h.service.Answer(c.UserContext(), web.Viewer(c), h.place.Kind, id, delegateID, form.Allow)
+	})
+}
+
 // Leave answers POST …/:id/leave.
 func (h *Handlers) Leave(c *fiber.Ctx) error {
 	id, err := web.ID(c, "id")

@@ -24,8 +24,8 @@ import (
 
 // Parent is the domain of what delegates are let into.
 type Parent interface {
-	// May returns nil if the viewer may do something with a thing: "delegates" (see the panel), "invite", "resend", "revoke" or
-	// "leave". Else app.ErrNotFound to a stranger, or app.ErrForbidden.
+	// May returns nil if the viewer may do something with a thing: "delegates" (see the panel), "invite", "resend", "revoke",
+	// "leave" or "ask" (for actions that were taken). Else app.ErrNotFound to a stranger, or app.ErrForbidden.
 	May(ctx context.Context, conn db.Conn, v app.Viewer, id, action string) error
 	// Happened puts what became of a delegate into the thing's timeline and tells its open pages, in tx, which holds the thing.
 	Happened(ctx context.Context, tx pgx.Tx, v app.Viewer, id string, e Event) error
@@ -47,6 +47,8 @@ func NewService(pool *pgxpool.Pool, ring *keys.Ring, mails *mail.Service) *Servi
 	}
 	mails.Ask("invitation-accepted", s.askOwner)
 	mails.Ask("access-ends", s.askOwner)
+	mails.Ask("actions-asked", s.askOwner)
+	mails.Ask("actions-answered", s.askAnswered)
 	return s
 }
 

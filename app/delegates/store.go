@@ -43,7 +43,7 @@ const hiddenSQL = `(select count(*) from contract_products cp join tickets t on 
 const columns = `d.id, case when d.ticket_id is null then 'contract' else 'ticket' end as kind, coalesce(d.ticket_id, d.contract_id) as thing_id,
 	d.user_id, u.name, u.email, d.status, d.invited_by_name, d.invited_at,
 	(select k.expires_at from tokens k where k.delegate_id = d.id and k.used_at is null and k.expires_at > now() and d.status = 'invited') as link_until,
-	d.accepted_at, d.finished_at, d.finished_by_name, d.ends_at, d.until_closed, d.may_act, d.may_tickets, d.used_at,
+	d.accepted_at, d.finished_at, d.finished_by_name, d.ends_at, d.until_closed, d.may_act, d.may_tickets, d.asked_at, d.used_at,
 	coalesce(d.ends_at <= now(), false) as over`
 
 const from = " from delegates d join users u on u.id = d.user_id "
@@ -120,6 +120,28 @@ func ownersAndInviter(ctx context.Context, conn db.Conn, accountID, delegateID s
 			or u.id in (select user_id from account_users where account_id = $1 and relation = 'owner'))`, accountID, delegateID)
 }
 
+// owners lists the owners of an account who can read mail.
+func owners(ctx context.Context, conn db.Conn, accountID string) ([]person, error) {
+	return db.All[person](ctx, conn, "select "+personColumns+`, true as member
+		from users u join account_users au on au.user_id = u.id
+		where au.account_id = $1 and au.relation = 'owner' and u.disabled_at is null and u.email_confirmed_at is not null`, accountID)
+}
+
+func hasAccess(ctx context.Context, conn db.Conn, id, userID string) (has bool, err error) {
+	err = conn.QueryRow(ctx, "select exists (select from delegates d where d.id = $1 and d.user_id = $2 and "+Live+")", id, userID).Scan(&has)
+	return has, err
+}
+
+func setAsked(ctx context.Context, tx pgx.Tx, id string) (at time.Time, err error) {
+	err = tx.QueryRow(ctx, "update delegates set asked_at = clock_timestamp() where id = $1 returning asked_at", id).Scan(&at)
+	return at, err
+}
+
+func answerAsked(ctx context.Context, tx pgx.Tx, id string, allow bool) error {
+	_, err := tx.Exec(ctx, "update delegates set may_act = may_act or $2, asked_at = null where id = $1", id, allow)
+	return err
+}
+
 func insertDelegate(ctx context.Context, tx pgx.Tx, t Thing, userID string, v app.Viewer) (id string, err error) {
 	column := "ticket_id"
 	if t.Kind == Contract {
@@ -158,7 +180,7 @@ func finish(ctx context.Context, tx pgx.Tx, id, status string, v app.Viewer) err
 }
 
 func setTerms(ctx context.Context, tx pgx.Tx, id string, endsAt *time.Time, terms Terms) error {
-	_, err := tx.Exec(ctx, "update delegates set ends_at = $2, until_closed = $3, may_act = $4, may_tickets = $5 where id = $1",
+	_, err := tx.Exec(ctx, "update delegates set ends_at = $2, until_closed = $3, may_act = $4, may_tickets = $5, asked_at = case when $4 then null else asked_at end where id = $1",
 		id, endsAt, terms.UntilClosed, terms.MayAct, terms.MayTickets)
 	return err
 }

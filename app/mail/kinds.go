@@ -37,7 +37,8 @@ const (
 // the post's id, Status the new one, Until when it closes (RFC 3339), and Page the path of the button. Of mails about contracts About is the id of a bought product,
 // Contract and Product stood so then, and State is the new status. Of mails about delegates Delegate is the id of the row, Subject what
 // they are let into (Thing, ID) and Owner whose it is, Name who invited, accepted or revoked, or whose access Ends (RFC 3339). Of mails about provisioning Run is the id,
-// Product, Account, Action and Configuration are names, Reason what came of it. Of an
+// Product, Account, Action and Configuration are names, Reason what came of it, and Answer what somebody was
+// told who had asked. Of an
 // invitation to an account Account is its name and Name who invites.
 var kinds = map[string]kind{
 	"confirm-address":       {purpose: "confirm"},
@@ -64,6 +65,8 @@ var kinds = map[string]kind{
 	"invitation-accepted":   {page: fromData, data: []string{"Thing", "ID", "Subject", "Name", "Page"}},
 	"access-revoked":        {data: []string{"Subject", "Name", "Owner"}},
 	"access-ends":           {page: fromData, data: []string{"Thing", "ID", "Subject", "Name", "Page", "Ends"}},
+	"actions-asked":         {page: fromData, data: []string{"Thing", "ID", "Subject", "Name", "Page"}},
+	"actions-answered":      {page: fromData, data: []string{"Delegate", "Subject", "Name", "Answer", "Page"}},
 	"provision-failed":      {page: fromData, data: []string{"Run", "Product", "Account", "Action", "Reason", "Page"}},
 	"provision-paused":      {page: fromData, data: []string{"Configuration", "Reason", "Page"}},
 	"provision-notice":      {page: fromData, second: "/security", data: []string{"Run", "Product", "Action", "Name", "Page"}},

@@ -146,6 +146,9 @@ func textArgs(p *locale.Printer, d delivery, store storeFacts) []any {
 	if state := d.Data["State"]; state != "" {
 		args = append(args, "State", p.T("contracts.status-"+state))
 	}
+	if answer := d.Data["Answer"]; answer != "" {
+		args = append(args, "Answer", p.T("mail.answer-"+answer))
+	}
 	for _, name := range []string{"Account", "Action", "Configuration", "Reason", "Minutes"} {
 		if d.Data[name] != "" {
 			args = append(args, name, fact(d, name))

@@ -244,6 +244,22 @@ type manageView struct {
 	Runs    []Line
 	Next    string
 	Open    bool // a run is under way
+	Taken   *taken
+}
+
+// taken says why a delegate is offered no actions: the owner switched them off.
+type taken struct {
+	Owner string
+	Asked bool   // for them, and not answered yet
+	Path  string // where one asks
+}
+
+// takenOf returns it, nil for who may act or never could.
+func takenOf(p Product, owner string) *taken {
+	if !p.taken() {
+		return nil
+	}
+	return &taken{cmp.Or(owner, p.AccountName), p.Asked, "/contracts/" + *p.ContractID + "/ask"}
 }
 
 // Manage answers GET /contracts/:id/manage and /purchases/:id/manage: all client actions of a product with their runs.
@@ -270,7 +286,7 @@ func (h *Handlers) manage(c *fiber.Ctx, item contracts.Item) (web.Page, error) {
 	if err != nil {
 		return web.Page{}, err
 	}
-	view := manageView{Product: p, Path: managePath(p.ContractID, p.ID, false)}
+	view := manageView{Product: p, Path: managePath(p.ContractID, p.ID, false), Taken: takenOf(p, item.Product.OwnerName)}
 	if view.Head, err = h.contracts.Head(c, item, "manage"); err != nil {
 		return web.Page{}, err
 	}
@@ -325,6 +341,7 @@ type Everyday struct {
 	Path    string // of the page **Manage**
 	Actions []Action
 	Open    bool
+	Taken   *taken
 }
 
 // Everyday returns it for a product's page.
@@ -334,11 +351,11 @@ func (h *Handlers) Everyday(c *fiber.Ctx, item contracts.Item) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := Everyday{Product: p, Path: managePath(p.ContractID, p.ID, p.OfStore())}
+	e := Everyday{Product: p, Path: managePath(p.ContractID, p.ID, p.OfStore()), Taken: takenOf(p, item.Product.OwnerName)}
 	if e.Actions, err = h.actions(c, p, func(f Function) bool { return f.Everyday }); err != nil {
 		return nil, err
 	}
-	if p.OfStore() || len(e.Actions) == 0 {
+	if p.OfStore() || len(e.Actions) == 0 && e.Taken == nil {
 		return nil, nil
 	}
 	for i, a := range e.Actions {

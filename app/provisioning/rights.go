@@ -56,6 +56,9 @@ func (p Product) offers(f Function) bool {
 	return false
 }
 
+// taken tells whether the viewer is a delegate whose actions the owner switched off.
+func (p Product) taken() bool { return p.Relation == Delegate && !p.Allows("run_read") }
+
 // mayRun asks the policy whether the viewer may run a function of the product, whatever state that is in.
 func (p Product) mayRun(f Function) error {
 	if p.Relation == System {

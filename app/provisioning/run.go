@@ -169,6 +169,7 @@ type Product struct {
 	Identifier        string   // what people know it by, e.g. its domain
 	Optional          []string // optional functions that an admin switched on
 	ForDelegates      []string // functions that an admin switched on for delegates
+	Asked             bool     // of a Delegate who may not act: the owner was asked for it, and did not answer yet
 	contracts.Access
 }
 

@@ -22,23 +22,25 @@ const productColumns = `p.id, p.account_id, (select name from accounts where id 
 const productFrom = ` from contract_products p left join contracts c on c.id = p.contract_id
 	left join provision_configurations s on s.id = coalesce(p.configuration_id, (select configuration_id from products where id = p.product_id)) and s.archived_at is null`
 
+// accessColumns are a Product's access, and how the owner limited a delegate's.
+const accessColumns = `access.relation, access.permissions, access.delegate_id, access.accepted_at,
+	coalesce((select d.asked_at is not null from delegates d where d.id = access.delegate_id), false) as asked`
+
 // productByID returns a bought product as a user sees it, or app.ErrNotFound to a stranger.
 func productByID(ctx context.Context, conn db.Conn, userID, id string) (Product, error) {
 	return db.One[Product](ctx, conn, `
-		select `+productColumns+`, access.relation, access.permissions, access.delegate_id, access.accepted_at
-		`+productFrom+` join users u on u.id = $1 cross join `+contracts.ProductAccessSQL+` where p.id = $2`, userID, id)
+		select `+productColumns+`, `+accessColumns+productFrom+` join users u on u.id = $1 cross join `+contracts.ProductAccessSQL+` where p.id = $2`, userID, id)
 }
 
 // productsByID is productByID for several; those that the user does not see are left out.
 func productsByID(ctx context.Context, conn db.Conn, userID string, ids []string) ([]Product, error) {
 	return db.All[Product](ctx, conn, `
-		select `+productColumns+`, access.relation, access.permissions, access.delegate_id, access.accepted_at
-		`+productFrom+` join users u on u.id = $1 cross join `+contracts.ProductAccessSQL+` where p.id = any($2::uuid[])`, userID, ids)
+		select `+productColumns+`, `+accessColumns+productFrom+` join users u on u.id = $1 cross join `+contracts.ProductAccessSQL+` where p.id = any($2::uuid[])`, userID, ids)
 }
 
 // anyProduct returns a bought product as the portal itself sees it.
 func anyProduct(ctx context.Context, conn db.Conn, id string) (Product, error) {
-	return db.One[Product](ctx, conn, "select "+productColumns+", 'system' as relation, '{}'::text[] as permissions, null::uuid as delegate_id, null::timestamptz as accepted_at"+productFrom+" where p.id = $1", id)
+	return db.One[Product](ctx, conn, "select "+productColumns+", 'system' as relation, '{}'::text[] as permissions, null::uuid as delegate_id, null::timestamptz as accepted_at, false as asked"+productFrom+" where p.id = $1", id)
 }
 
 // lockProduct makes the runs of one product take turns: whoever adds or ends one holds it.

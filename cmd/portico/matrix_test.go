@@ -207,9 +207,9 @@ func (w *walk) sample(route server.Route) (path string, form url.Values) {
 		ticket, _ := w.ticket(own)
 		w.delegate("ticket_id", ticket, w.other(own), "accepted")
 		path = strings.ReplaceAll(path, ":user", w.other(own))
-	case path == "/contracts/:id/leave":
+	case path == "/contracts/:id/leave", path == "/contracts/:id/ask":
 		contract := w.contract(w.other(own))
-		w.delegate("contract_id", contract, own, "accepted")
+		w.site.exec("update delegates set may_act = $2 where id = $1", w.delegate("contract_id", contract, own, "accepted"), strings.HasSuffix(path, "/leave"))
 		path = strings.ReplaceAll(path, ":id", contract)
 	case strings.Contains(path, "/contracts/:id/delegates/:delegate"):
 		contract := w.contract(own)

@@ -149,3 +149,51 @@ func TestRuns_GetHelp(t *testing.T) {
 		t.Error("a closed ticket was added to")
 	}
 }
+
+// TestRuns_AskForActions: a delegate whose actions the owner switched off asks for them back, and the owner declines and then allows.
+func TestRuns_AskForActions(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{})
+	product := s.text(hosting)
+	contract := s.text("select contract_id from contract_products where id = $1", product)
+	s.exec("delete from delegates where contract_id = $1", contract)
+	s.exec("insert into delegates (contract_id, user_id, status, invited_by_name, accepted_at, may_act) values ($1, $2, 'accepted', '', now(), false)", contract, s.userID(devTeam))
+	page, ask := "/contracts/"+contract, "/contracts/"+contract+"/ask"
+	owner, delegate := s.signIn(bea), s.signIn(devTeam)
+	row := s.text("select id from delegates where contract_id = $1", contract)
+	answer := page + "/delegates/" + row + "/answer"
+
+	for _, at := range []string{page, page + "/manage"} {
+		shown := delegate.get(at).want(http.StatusOK, "Bea Lindqvist switched actions off for you.", "Ask to have them back")
+		if shown.find(`form[action^="/manage/"]`).Length() > 0 {
+			t.Errorf("%s offers actions", at)
+		}
+	}
+	delegate.hand("/manage/"+product+"/login", url.Values{}).want(http.StatusForbidden)
+	owner.hand(ask, url.Values{}).want(http.StatusForbidden)
+	s.signIn(stella).hand(ask, url.Values{}).want(http.StatusNotFound)
+	owner.hand(answer, url.Values{"allow": {"on"}}).want(http.StatusConflict) // nobody asked
+
+	for range 2 { // twice is once
+		delegate.get(page + "/manage")
+		delegate.hand(ask, url.Values{}).want(http.StatusSeeOther)
+	}
+	delegate.get(page+"/manage").want(http.StatusOK, "You asked for them.")
+	if n := s.text("select count(*) from mail_deliveries where kind = 'actions-asked'"); n != "1" {
+		t.Errorf("%s mails to the owner", n)
+	}
+	delegate.hand(answer, url.Values{"allow": {"on"}}).want(http.StatusForbidden)
+	panel := owner.get(s.link(s.mail(bea, "Dev Team 1 asks to run actions"), page)).want(http.StatusOK, "Dev Team 1 asks to run actions again.", "Allow", "Decline")
+	panel.submit(answer).follow().want(http.StatusOK, "They still may not run actions")
+	s.mail(devTeam, "Declined: actions of")
+	delegate.get(page+"/manage").want(http.StatusOK, "Ask to have them back").submit(ask).follow().want(http.StatusOK, "The owner was told.")
+	owner.get(page+"/delegates").submit(answer, "allow", "on").want(http.StatusSeeOther)
+	s.mail(devTeam, "Allowed: actions of")
+	delegate.get(page + "/manage").submit("/manage/" + product + "/login").want(http.StatusSeeOther)
+	owner.get(page).want(http.StatusOK, "Dev Team 1 asked to run actions again.", "You declined to let Dev Team 1 run actions.", "You let Dev Team 1 run actions again.")
+	delegate.hand(ask, url.Values{}).want(http.StatusConflict)
+	if got := s.text("select string_agg(actor_name || ' ' || action, ', ' order by at, id) from audit_entries where object_id = $1 and action in ('delegate.ask', 'delegate.allowed', 'delegate.declined')", contract); got !=
+		"Dev Team 1 delegate.ask, Bea Lindqvist delegate.declined, Dev Team 1 delegate.ask, Bea Lindqvist delegate.allowed" {
+		t.Errorf("the history says %s", got)
+	}
+}
