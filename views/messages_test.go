@@ -25,6 +25,12 @@ var (
 	prefixShape = regexp.MustCompile(`^[a-z]+\.([a-z0-9_.-]*[.-])?$`)
 )
 
+// mentioned is how a message mentions a value, and odd is any other way.
+var (
+	mentioned = regexp.MustCompile(`\{\{\.[A-Za-z]+\}\}`)
+	odd       = regexp.MustCompile(`.*(\{\{|\}\}).*`)
+)
+
 // catalogue returns the keys of the language that has them all.
 func catalogue(t *testing.T) map[string]bool {
 	t.Helper()
@@ -37,6 +43,11 @@ func catalogue(t *testing.T) map[string]bool {
 		var table map[string]any
 		if _, err := toml.DecodeFS(Files, name, &table); err != nil {
 			t.Fatalf("%s: %v", name, err)
+		}
+		if text, err := fs.ReadFile(Files, name); err != nil {
+			t.Fatal(err)
+		} else if odd := odd.FindAllString(mentioned.ReplaceAllString(string(text), ""), -1); odd != nil {
+			t.Errorf("%s: messages mention values as {{.Name}} alone, see locale.Printer: %q", name, odd)
 		}
 		topic := strings.TrimSuffix(strings.TrimPrefix(name, "messages/"), ".en.toml")
 		for first := range table {

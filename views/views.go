@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"text/template/parse"
 	"unicode"
 	"unicode/utf8"
 
@@ -47,6 +48,12 @@ func Engine(dev bool, asset func(name string) string) (*Templates, error) {
 		engine.AddFuncMap(functions(asset))
 		if err := engine.Load(); err != nil {
 			return nil, fmt.Errorf("parse templates: %w", err)
+		}
+		sprite := asset("vendor/icons.svg")
+		for _, t := range engine.Templates.Templates() {
+			if t.Tree != nil { // the engine's own root holds none
+				drawIcons(t.Tree.Root, sprite)
+			}
 		}
 		return engine, nil
 	}
@@ -93,6 +100,35 @@ func functions(asset func(string) string) map[string]any {
 // the aria-label of its button.
 func icon(sprite, name string) template.HTML {
 	return template.HTML(`<svg class="icon" aria-hidden="true"><use href="` + sprite + `#` + template.HTMLEscapeString(name) + `"/></svg>`)
+}
+
+// drawIcons puts the icons with fixed names where templates ask for them, once for all pages: a page has a hundred.
+func drawIcons(list *parse.ListNode, sprite string) {
+	if list == nil {
+		return
+	}
+	for i, node := range list.Nodes {
+		switch n := node.(type) {
+		case *parse.ActionNode:
+			if len(n.Pipe.Decl) > 0 || len(n.Pipe.Cmds) != 1 || len(n.Pipe.Cmds[0].Args) != 2 {
+				continue
+			}
+			call, isCall := n.Pipe.Cmds[0].Args[0].(*parse.IdentifierNode)
+			name, isFixed := n.Pipe.Cmds[0].Args[1].(*parse.StringNode)
+			if isCall && isFixed && call.Ident == "icon" {
+				list.Nodes[i] = &parse.TextNode{NodeType: parse.NodeText, Pos: n.Pos, Text: []byte(icon(sprite, name.Text))}
+			}
+		case *parse.IfNode:
+			drawIcons(n.List, sprite)
+			drawIcons(n.ElseList, sprite)
+		case *parse.RangeNode:
+			drawIcons(n.List, sprite)
+			drawIcons(n.ElseList, sprite)
+		case *parse.WithNode:
+			drawIcons(n.List, sprite)
+			drawIcons(n.ElseList, sprite)
+		}
+	}
 }
 
 // statusIcon is the icon of a status, the same wherever the status shows. Its colour stands in css/components.css.

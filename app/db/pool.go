@@ -26,6 +26,11 @@ type Conn interface {
 
 // Open connects a pool. It waits up to wait for the database to answer, and then returns why it doesn't.
 func Open(ctx context.Context, url string, wait time.Duration) (*pgxpool.Pool, error) {
+	return OpenTraced(ctx, url, wait, nil)
+}
+
+// OpenTraced is Open with somebody who is told of every query; nil is nobody.
+func OpenTraced(ctx context.Context, url string, wait time.Duration, tracer pgx.QueryTracer) (*pgxpool.Pool, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("DATABASE_URL can't be read as an address of PostgreSQL, e.g. postgres://portico@db.example/portico")
@@ -33,6 +38,7 @@ func Open(ctx context.Context, url string, wait time.Duration) (*pgxpool.Pool, e
 	config.ConnConfig.RuntimeParams["application_name"] = "portico"
 	config.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	config.ConnConfig.ConnectTimeout = 5 * time.Second
+	config.ConnConfig.Tracer = tracer
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)

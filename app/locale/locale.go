@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"portico/app"
 
 	"github.com/BurntSushi/toml"
 	"github.com/nicksnyder/go-i18n/v2/i18n"
+	i18ntemplate "github.com/nicksnyder/go-i18n/v2/i18n/template"
 	"golang.org/x/text/currency"
 	"golang.org/x/text/language"
 	"golang.org/x/text/language/display"
@@ -30,6 +32,8 @@ const Fallback = "en"
 type Catalogue struct {
 	bundle    *i18n.Bundle
 	languages []string
+	raw       sync.Map // language and key → the message, of those that count nothing: a page has hundreds
+	zones     sync.Map // name → *time.Location, which would be read from a file each time
 }
 
 // Load reads every messages/TOPIC.LANGUAGE.toml of files.
@@ -87,30 +91,40 @@ func (c *Catalogue) Match(accept, store string) string {
 
 // Printer returns a Printer for one person. An unknown zone is UTC.
 func (c *Catalogue) Printer(lang, zone string, now time.Time) *Printer {
-	location, err := time.LoadLocation(zone)
-	if err != nil {
-		location = time.UTC
-	}
+	location := c.zone(zone)
 	if !c.Speaks(lang) {
 		lang = Fallback
 	}
 	return &Printer{
-		Lang: lang, Zone: location, now: now,
+		Lang: lang, Zone: location, now: now, catalogue: c,
 		messages: i18n.NewLocalizer(c.bundle, lang, Fallback),
 		numbers:  message.NewPrinter(language.MustParse(lang)),
 	}
 }
 
-// Printer speaks one language in one time zone at one moment. Not safe for concurrent use.
-type Printer struct {
-	Lang     string
-	Zone     *time.Location
-	now      time.Time
-	messages *i18n.Localizer
-	numbers  *message.Printer
+func (c *Catalogue) zone(name string) *time.Location {
+	if known, ok := c.zones.Load(name); ok {
+		return known.(*time.Location)
+	}
+	location, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC // not remembered: anything may be asked for
+	}
+	c.zones.Store(name, location)
+	return location
 }
 
-// T returns the message with this key. pairs are names and values that the message mentions as {{.Name}}; the pair
+// Printer speaks one language in one time zone at one moment. Not safe for concurrent use.
+type Printer struct {
+	Lang      string
+	Zone      *time.Location
+	now       time.Time
+	catalogue *Catalogue
+	messages  *i18n.Localizer
+	numbers   *message.Printer
+}
+
+// T returns the message with this key. pairs are names and values that the message mentions as {{.Name}}, and as nothing else; the pair
 // "Count" also picks the plural form. A missing key shows itself and is logged; tests forbid it.
 func (p *Printer) T(key string, pairs ...any) string {
 	var args map[string]any
@@ -125,21 +139,47 @@ func (p *Printer) T(key string, pairs ...any) string {
 
 // Text is T for a message that a service returned.
 func (p *Printer) Text(text app.Text) string {
-	config := &i18n.LocalizeConfig{MessageID: text.Key}
-	if text.Args != nil {
-		config.TemplateData = text.Args
-		if count, ok := text.Args["Count"]; ok {
-			config.PluralCount = count
+	type key struct{ lang, key string }
+	count, counts := text.Args["Count"]
+	if !counts {
+		if raw, ok := p.catalogue.raw.Load(key{p.Lang, text.Key}); ok {
+			return fill(raw.(string), text.Args)
 		}
 	}
-	said, err := p.messages.Localize(config)
+	raw, err := p.messages.Localize(&i18n.LocalizeConfig{MessageID: text.Key, PluralCount: count, TemplateParser: asItStands})
 	if err != nil {
 		slog.Error("message missing", "key", text.Key, "error", err)
-		if said == "" {
+		if raw == "" {
 			return text.Key
 		}
+	} else if !counts {
+		p.catalogue.raw.Store(key{p.Lang, text.Key}, raw)
 	}
-	return said
+	return fill(raw, text.Args)
+}
+
+// asItStands leaves a message's {{.Name}} to fill, which is quicker than templates are.
+var asItStands = i18ntemplate.IdentityParser{}
+
+// fill puts values in the place of what a message mentions.
+func fill(raw string, args map[string]any) string {
+	before, rest, found := strings.Cut(raw, "{{.")
+	if !found {
+		return raw
+	}
+	var said strings.Builder
+	for found {
+		said.WriteString(before)
+		name, after, _ := strings.Cut(rest, "}}")
+		if value, ok := args[name]; ok {
+			fmt.Fprint(&said, value)
+		} else {
+			said.WriteString("<no value>") // tests forbid it
+		}
+		before, rest, found = strings.Cut(after, "{{.")
+	}
+	said.WriteString(before)
+	return said.String()
 }
 
 // Has tells whether the catalogue holds a key, for keys that are built from data.

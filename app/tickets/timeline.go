@@ -14,6 +14,7 @@ type Line struct {
 	Event   *Event
 
 	// Of a message:
+	OfStore  bool   // the store says it
 	From     string // "self", "store", "owner", "delegate" or "note": data-from
 	Name     string // "You", or the author's
 	Tag      string // what the author is, "" where that is plain
@@ -39,7 +40,7 @@ func Timeline(r *web.Request, t Thread, base string) []Line {
 }
 
 func messageLine(r *web.Request, t Thread, base string, m *Message) Line {
-	line := Line{Message: m, From: m.Voice, Name: m.AuthorName, Base: base}
+	line := Line{Message: m, OfStore: m.Voice == VoiceStore, From: m.Voice, Name: m.AuthorName, Base: base}
 	switch {
 	case m.Internal:
 		line.From = "note"

@@ -27,6 +27,7 @@ import (
 
 	"github.com/PuerkitoBio/goquery"
 	"github.com/alexedwards/argon2id"
+	"github.com/jackc/pgx/v5"
 )
 
 // patience is how long a test waits for what should come at once. Only a failing test waits that long.
@@ -56,6 +57,7 @@ type options struct {
 	host       string // "127.0.0.1" by default; passkeys need "localhost"
 	database   string // use this one instead of a fresh one
 	keys       string // secret key instead of a fresh one
+	tracer     pgx.QueryTracer
 }
 
 // site is a running portal: the real program in this process, on a database and a mailbox of its own.
@@ -143,7 +145,7 @@ func start(t testing.TB, o options) *site {
 	blobs, err := blob.Open("file://" + filepath.Join(t.TempDir(), "files"))
 	must(err)
 	s.blobs = blobs
-	with := settings{database: database.String(), url: s.url, keys: s.keys, smtp: smtp, blobs: blobs, hasher: hasher}
+	with := settings{database: database.String(), url: s.url, keys: s.keys, smtp: smtp, blobs: blobs, hasher: hasher, tracer: o.tracer}
 	with.config.outbound, err = outbound.ParsePolicy(outbound.Loopback)
 	must(err)
 	if !o.production {

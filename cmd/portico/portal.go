@@ -73,7 +73,8 @@ type settings struct {
 	mailbox  *dev.Mailbox // nil in production
 	config   config
 	hasher   *auth.Hasher
-	drain    time.Duration // see drainTime; 0 in the dev run, which nothing stands in front of
+	drain    time.Duration   // see drainTime; 0 in the dev run, which nothing stands in front of
+	tracer   pgx.QueryTracer // is told of every query; nil in the program
 }
 
 // portal is every part of the program, built once and in this order.
@@ -120,7 +121,7 @@ var (
 // build connects the database, migrates it and wires the services. Close the pool when done.
 func build(ctx context.Context, s settings) (_ *portal, err error) {
 	p := &portal{smtp: s.smtp, drain: s.drain}
-	if p.pool, err = db.Open(ctx, s.database, databaseWait); err != nil {
+	if p.pool, err = db.OpenTraced(ctx, s.database, databaseWait, s.tracer); err != nil {
 		return nil, err
 	}
 	defer func() {

@@ -189,15 +189,23 @@ func TestTickets_NothingOfANote(t *testing.T) {
 	}
 }
 
+// longTicket is the id of a ticket of Bea's with as many messages, in the words of others of the demo store.
+func (s *site) longTicket(messages int) string {
+	s.t.Helper()
+	id := s.text(`select t.id from tickets t join ticket_messages m on m.ticket_id = t.id join users u on u.id = t.opener_id
+		where u.email = $1 and t.status <> 'closed' group by t.id order by count(*) desc limit 1`, bea)
+	s.exec(`insert into ticket_messages (ticket_id, author_name, voice, body, html)
+		select $1, author_name, voice, body, html from ticket_messages where not internal and ticket_id <> $1
+		order by created_at, id limit $2 - (select count(*) from ticket_messages where ticket_id = $1 and not internal)`, id, messages)
+	return id
+}
+
 // TestTickets_FirstView: the first view of a ticket with 30 messages, by a browser that has nothing yet, costs at most 8 requests and
 // 100 KB over the wire, with everything counted.
 func TestTickets_FirstView(t *testing.T) {
 	t.Parallel()
 	s := start(t, options{idle: true})
-	id := s.text("select t.id from tickets t join ticket_messages m on m.ticket_id = t.id join users u on u.id = t.opener_id where u.email = $1 and t.status <> 'closed' group by t.id order by count(*) desc limit 1", bea)
-	s.exec(`insert into ticket_messages (ticket_id, author_name, voice, body, html)
-		select '` + id + `', author_name, voice, body, html from ticket_messages where not internal and ticket_id <> '` + id + `'
-		order by created_at, id limit 30 - (select count(*) from ticket_messages where ticket_id = '` + id + `' and not internal)`)
+	id := s.longTicket(30)
 	b := s.browse(t, screen{})
 	b.be(s.signIn(bea))
 	b.open("/support/" + id)
