@@ -7,9 +7,11 @@ import (
 	"strconv"
 
 	"portico/app"
+	"portico/app/access"
 	"portico/app/audit"
 	"portico/app/contracts"
 	"portico/app/live"
+	"portico/app/provisionlogs"
 	"portico/app/tickets"
 	"portico/app/web"
 
@@ -21,20 +23,22 @@ type Handlers struct {
 	service   *Service
 	contracts *contracts.Service
 	audit     *audit.Service
+	logs      *provisionlogs.Handlers
 	hub       *live.Hub
 	tabs      []Tab
 }
 
 // NewHandlers returns the handlers of a Service.
-func NewHandlers(s *Service, c *contracts.Service, a *audit.Service, hub *live.Hub) *Handlers {
-	h := &Handlers{service: s, contracts: c, audit: a, hub: hub}
+func NewHandlers(s *Service, c *contracts.Service, a *audit.Service, logs *provisionlogs.Handlers, hub *live.Hub) *Handlers {
+	h := &Handlers{service: s, contracts: c, audit: a, logs: logs, hub: hub}
 	may := func(object string) func(app.Viewer) bool {
 		return func(v app.Viewer) bool { return v.OfStore() && v.Has(object) }
 	}
 	h.Offer(Tab{Name: "products", Position: 1})
 	h.Offer(Tab{Name: "tickets", Position: 2})
 	h.Offer(Tab{Name: "users", Position: 3, Shown: may("accounts.view")})
-	h.Offer(Tab{Name: "activity", Position: 6, Shown: may("accounts.view")})
+	h.Offer(Tab{Name: "logs", Position: 6, Shown: func(v app.Viewer) bool { return access.Check(v, "logs", "view") == nil }})
+	h.Offer(Tab{Name: "activity", Position: 7, Shown: may("accounts.view")})
 	return h
 }
 
@@ -43,7 +47,7 @@ const clientsPath = "/admin/clients"
 // Tab is one page of a client's profile. The package that has the page offers it.
 type Tab struct {
 	Name     string                  // the end of its address, and its label "clients.tab-NAME"
-	Position int                     // in the order products 1, tickets 2, users 3, delegates 4, invoices 5, activity 6
+	Position int                     // in the order products 1, tickets 2, users 3, delegates 4, invoices 5, logs 6, activity 7
 	Shown    func(v app.Viewer) bool // whether the viewer may open it; nil: whoever sees clients
 }
 
@@ -196,7 +200,7 @@ func (h *Handlers) Live(c *fiber.Ctx) error {
 		return err
 	}
 	return live.Stream(c, h.hub, live.Watch{
-		Topics: []string{contracts.TopicOfAccount(client.ID), tickets.TopicOfAccount(client.ID)},
+		Topics: append(provisionlogs.Topics(r.Viewer), contracts.TopicOfAccount(client.ID), tickets.TopicOfAccount(client.ID)),
 		UserID: r.Viewer.UserID, SessionID: r.Viewer.SessionID, Allowed: r.Still,
 	})
 }
@@ -257,6 +261,25 @@ func (h *Handlers) Users(c *fiber.Ctx) error {
 		return err
 	}
 	return web.Render(c, Page(client, "clients/users", view))
+}
+
+// logsView is what views/clients/logs.html shows.
+type logsView struct {
+	Head Head
+	Logs any // of "provisionlogs/section"
+}
+
+// Logs answers GET /admin/clients/:id/logs: the runs of all products of the client, filtered as on the page of all logs.
+func (h *Handlers) Logs(c *fiber.Ctx) error {
+	client, err := h.Find(c)
+	if err != nil {
+		return err
+	}
+	logs, answered, err := h.logs.OfClient(c, client.ID, clientsPath+"/"+client.ID+"/logs")
+	if err != nil || answered {
+		return err
+	}
+	return web.Render(c, Page(client, "clients/logs", logsView{h.Head(c, client, "logs"), logs}))
 }
 
 // activityView is what views/clients/activity.html shows.

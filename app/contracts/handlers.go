@@ -21,6 +21,7 @@ type Handlers struct {
 	service *Service
 	hub     *live.Hub
 	panel   func(c *fiber.Ctx, i Item) (any, error)
+	topics  func(v app.Viewer) []string
 }
 
 // NewHandlers returns the handlers of a Service.
@@ -29,6 +30,10 @@ func NewHandlers(s *Service, hub *live.Hub) *Handlers { return &Handlers{service
 // OfferPanel lets provisioning show on **Overview** what can be done with the product: the data of views/provisioning/everyday.html, or
 // nil. Call it before the portal serves.
 func (h *Handlers) OfferPanel(panel func(c *fiber.Ctx, i Item) (any, error)) { h.panel = panel }
+
+// OfferTopics names what the streams of contracts and one-off purchases watch besides, for pages that other packages offer. Call it
+// before the portal serves.
+func (h *Handlers) OfferTopics(topics func(v app.Viewer) []string) { h.topics = topics }
 
 const (
 	listPath      = "/products"
@@ -255,7 +260,7 @@ func (h *Handlers) LiveOne(c *fiber.Ctx) error {
 	}
 	still, userID, productID := r.Still, r.Viewer.UserID, item.Product.ID
 	return live.Stream(c, h.hub, live.Watch{
-		Topics: []string{item.Topic(), TopicOfProduct(productID)}, UserID: userID, SessionID: r.Viewer.SessionID,
+		Topics: append(h.topics(r.Viewer), item.Topic(), TopicOfProduct(productID)), UserID: userID, SessionID: r.Viewer.SessionID,
 		Allowed: func(ctx context.Context) error {
 			if err := still(ctx); err != nil {
 				return err

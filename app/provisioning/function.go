@@ -91,8 +91,8 @@ func (f Function) WaitLimit() time.Duration {
 	return f.Wait
 }
 
-// asksSecrets tells whether it can't be run without a secret, which is gone once a run is over.
-func (f Function) asksSecrets() bool {
+// AsksSecrets tells whether it can't be run without a secret, which is gone once a run is over.
+func (f Function) AsksSecrets() bool {
 	return slices.ContainsFunc(f.Params, func(param Field) bool { return param.HasSecret() && param.Required })
 }
 

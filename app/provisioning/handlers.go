@@ -25,12 +25,20 @@ type Handlers struct {
 	service   *Service
 	contracts *contracts.Handlers
 	hub       *live.Hub
+	logs      Logs
 }
+
+// Logs is the section **Logs** of a product's page in the admin area, as provisionlogs draws it: the data of the view
+// "provisionlogs/section". answered says that the request asked for a part of it, and got that.
+type Logs func(c *fiber.Ctx, productID, base string) (view any, answered bool, err error)
 
 // NewHandlers returns the handlers of a Service. contracts draws what stands above the page of a product.
 func NewHandlers(s *Service, c *contracts.Handlers, hub *live.Hub) *Handlers {
-	return &Handlers{s, c, hub}
+	return &Handlers{service: s, contracts: c, hub: hub}
 }
+
+// OfferLogs names what draws the logs of a product. Call it before the portal serves.
+func (h *Handlers) OfferLogs(logs Logs) { h.logs = logs }
 
 // Action is a function as a page offers it.
 type Action struct {
@@ -177,7 +185,7 @@ func (h *Handlers) line(r *web.Request, p Product, run RunView) Line {
 	l.CanUndo = run.CanUndo(run.Function) && p.mayRun(run.Function) == nil && p.possible(run.Function)
 	l.CanRetry = p.OfStore() && p.Allows("run_retry") && run.CanRetry() && run.Settled != "done"
 	l.CanSettle = l.CanRetry && run.Unsettled()
-	l.Gone = l.CanRetry && run.Function.asksSecrets()
+	l.Gone = l.CanRetry && run.Function.AsksSecrets()
 	l.CanRetry = l.CanRetry && !l.Gone
 	if p.Allows("tickets") {
 		if run.TicketID != nil {
@@ -660,7 +668,23 @@ func (h *Handlers) again(c *fiber.Ctx, do func(ctx context.Context, v app.Viewer
 	if c.Query("from") == "ticket" && p.OfStore() && run.TicketID != nil {
 		return web.Redirect(c, "/admin/support/"+*run.TicketID+"#runs-h")
 	}
+	if to := fromLogs(c, p, run.ID); to != "" {
+		return web.Redirect(c, to)
+	}
 	return h.back(c, p, run.Action)
+}
+
+// fromLogs is where a deed leads back to that was done on the page of all logs: to a run there, under the filter that ?back= holds. ""
+// if it was done elsewhere.
+func fromLogs(c *fiber.Ctx, p Product, runID string) string {
+	if !p.OfStore() || !c.Context().QueryArgs().Has("back") {
+		return ""
+	}
+	to := "/admin/provisioning/logs/" + runID
+	if filter, err := url.ParseQuery(c.Query("back")); err == nil && len(filter) > 0 {
+		to += "?" + filter.Encode()
+	}
+	return to
 }
 
 // Cancel answers POST /admin/runs/:id/cancel.
@@ -672,7 +696,7 @@ func (h *Handlers) Cancel(c *fiber.Ctx) error {
 	if _, err := h.service.Cancel(c.UserContext(), web.Viewer(c), c.Params("id")); err != nil {
 		return err
 	}
-	return web.Redirect(c, managePath(p.ContractID, p.ID, true)+"#logs")
+	return web.Redirect(c, cmp.Or(fromLogs(c, p, c.Params("id")), managePath(p.ContractID, p.ID, true)+"#logs"))
 }
 
 // settleForm is what an admin found out.
@@ -693,5 +717,5 @@ func (h *Handlers) Settle(c *fiber.Ctx) error {
 	if _, err := h.service.Settle(c.UserContext(), web.Viewer(c), c.Params("id"), form.Done == "yes"); err != nil {
 		return err
 	}
-	return web.Redirect(c, managePath(p.ContractID, p.ID, true)+"#logs")
+	return web.Redirect(c, cmp.Or(fromLogs(c, p, c.Params("id")), managePath(p.ContractID, p.ID, true)+"#logs"))
 }

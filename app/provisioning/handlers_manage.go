@@ -36,13 +36,10 @@ type adminView struct {
 	Settings       []Value
 	Fields         []Value
 	Switches       []switchRow
-	Runs           []Line
-	Debug          map[string][]debugOf
-	Next           string
+	Logs           any // of "provisionlogs/section", nil for who may not see logs
 	OpenForm       bool
 	CanConfigure   bool
 	CanEditFields  bool
-	CanSeeLogs     bool
 }
 
 // switchRow is a function that an admin switches on for this product.
@@ -58,13 +55,25 @@ type debugOf struct {
 	Count   int
 }
 
-// ManageStore answers GET /admin/contracts/:id/manage and /admin/purchases/:id/manage.
+// deedsPart are the actions, which the page fetches again when a run changes.
+const deedsPart = "provisioning/deeds"
+
+// ManageStore answers GET /admin/contracts/:id/manage and /admin/purchases/:id/manage: ?form= opens an action's form, and the filter of
+// the logs stands in the address as on their own page.
 func (h *Handlers) ManageStore(c *fiber.Ctx) error {
 	item, err := h.contracts.Find(c)
 	if err != nil {
 		return err
 	}
-	page, err := h.manageStore(c, item, c.Query("action"), nil)
+	var logs any
+	if item.Product.OfStore() && item.Allows("run_logs") && c.Get("HX-Target") != web.PartID(deedsPart) {
+		base, _, _ := strings.Cut(managePath(item.Product.ContractID, item.Product.ID, true), "?")
+		var answered bool
+		if logs, answered, err = h.logs(c, item.Product.ID, base); err != nil || answered {
+			return err
+		}
+	}
+	page, err := h.manageStore(c, item, logs, c.Query("form"), nil)
 	if err != nil {
 		return err
 	}
@@ -72,7 +81,7 @@ func (h *Handlers) ManageStore(c *fiber.Ctx) error {
 }
 
 // manageStore draws the page with the form of one action open in place; typed is what was posted of it, nil for a fresh one.
-func (h *Handlers) manageStore(c *fiber.Ctx, item contracts.Item, open string, typed *web.Form) (web.Page, error) {
+func (h *Handlers) manageStore(c *fiber.Ctx, item contracts.Item, logs any, open string, typed *web.Form) (web.Page, error) {
 	r, ctx := web.Of(c), c.UserContext()
 	p, err := h.service.Product(ctx, r.Viewer, item.Product.ID)
 	if err != nil {
@@ -81,7 +90,7 @@ func (h *Handlers) manageStore(c *fiber.Ctx, item contracts.Item, open string, t
 	if !p.OfStore() {
 		return web.Page{}, app.ErrNotFound
 	}
-	view := adminView{Product: p, Path: managePath(p.ContractID, p.ID, true), CanConfigure: r.Viewer.Role == app.RoleAdmin, CanEditFields: p.Allows("run_fields"), CanSeeLogs: p.Allows("run_logs")}
+	view := adminView{Product: p, Path: managePath(p.ContractID, p.ID, true), Logs: logs, CanConfigure: r.Viewer.Role == app.RoleAdmin, CanEditFields: p.Allows("run_fields")}
 	if view.Head, err = h.contracts.Head(c, item, "manage"); err != nil {
 		return web.Page{}, err
 	}
@@ -117,18 +126,8 @@ func (h *Handlers) manageStore(c *fiber.Ctx, item contracts.Item, open string, t
 	}
 	category, _ := CategoryOf(p.Category)
 	view.Fields = values(r, category.Fields, p.Fields, "")
-	if view.CanSeeLogs {
-		if view.Runs, view.Next, err = h.runs(c, p); err != nil {
-			return web.Page{}, err
-		}
-		if p.Allows("run_debug") {
-			if view.Debug, err = h.debug(c, view.Runs); err != nil {
-				return web.Page{}, err
-			}
-		}
-	}
 	page := contracts.Page(item, "provisioning/admin", view)
-	page.Parts = []string{"provisioning/deeds", "provisioning/log"}
+	page.Parts = []string{deedsPart}
 	return page, nil
 }
 

@@ -215,7 +215,7 @@ func (s *Service) Retry(ctx context.Context, v app.Viewer, id, token string) (Ru
 	if f.dangerous() && time.Since(v.ProvedAt) > s.limits.Proof {
 		return Run{}, app.ErrProof
 	}
-	if f.asksSecrets() {
+	if f.AsksSecrets() {
 		return Run{}, fmt.Errorf("retry run %s, whose secret parameters are gone: %w", id, app.ErrConflict)
 	}
 	return s.add(ctx, v, p.ID, f, token, run.Params, origin{causeRetry, &run})

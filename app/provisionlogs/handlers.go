@@ -2,6 +2,7 @@ package provisionlogs
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"portico/app"
@@ -30,16 +31,29 @@ const (
 	settingsPath = "/admin/provisioning/logs/settings"
 )
 
-// Parts of the page, for the page itself and for pages that show a Section.
-var Parts = []string{"provisionlogs/list", "provisionlogs/histogram", "provisionlogs/panel"}
+// parts are what htmx may ask for of the page, and of a Section.
+var parts = []string{"provisionlogs/list", "provisionlogs/histogram", "provisionlogs/panel"}
 
-const panelTarget = "provisionlogs-panel"
+const (
+	listTarget      = "provisionlogs-list"
+	histogramTarget = "provisionlogs-histogram"
+	panelTarget     = "provisionlogs-panel"
+)
+
+// part is the id of the part that htmx asks for, "" for the whole page.
+func part(c *fiber.Ctx) string {
+	target := c.Get("HX-Target")
+	if !web.WantsPart(c) || !slices.ContainsFunc(parts, func(name string) bool { return web.PartID(name) == target }) {
+		return ""
+	}
+	return target
+}
 
 // listView is what views/provisionlogs/list.html shows.
 type listView struct {
-	Base     string // path of the page
-	Scoped   bool   // of one client or product: the page is another's
-	Query    string // the filter, encoded
+	Base     string  // path of the page
+	Scope    *choice // of a section: the client or product it is about, by the field's name and its id
+	Query    string  // the filter, encoded
 	Form     filterView
 	Chips    []chip
 	Clear    string
@@ -86,7 +100,7 @@ func queryOf(c *fiber.Ctx) url.Values {
 func (h *Handlers) Index(c *fiber.Ctx) error {
 	r := web.Of(c)
 	query := queryOf(c)
-	page := web.Page{View: "provisionlogs/index", Frame: web.FrameAdmin, Title: app.Text{Key: "provisionlogs.title"}, Section: "logs", Parts: Parts}
+	page := web.Page{View: "provisionlogs/index", Frame: web.FrameAdmin, Title: app.Text{Key: "provisionlogs.title"}, Section: "logs", Parts: parts}
 	filter, err := ParseFilter(query, r.Zone)
 	if err != nil {
 		view := listView{Base: logsPath, Form: h.filterView(r, filter, nil)}
@@ -108,14 +122,11 @@ func (h *Handlers) Index(c *fiber.Ctx) error {
 // list is the filtered list as a view, or, for htmx, what it asks for of it.
 func (h *Handlers) list(c *fiber.Ctx, filter Filter, before, base string) (listView, error) {
 	r := web.Of(c)
-	part := ""
-	if web.WantsPart(c) {
-		part = c.Get("HX-Target")
-	}
-	view := listView{Base: base, Query: filter.Values().Encode(), Swapped: part == "provisionlogs-list"}
+	asked := part(c)
+	view := listView{Base: base, Query: filter.Values().Encode(), Swapped: asked == listTarget}
 	view.Filtered = view.Query != ""
 	var err error
-	if view.Chart, err = h.chart(c, filter, base); err != nil || part == "provisionlogs-histogram" {
+	if view.Chart, err = h.chart(c, filter, base); err != nil || asked == histogramTarget {
 		return view, err
 	}
 	found, err := h.service.List(c.UserContext(), r.Viewer, filter, before)
@@ -141,7 +152,7 @@ func (h *Handlers) list(c *fiber.Ctx, filter Filter, before, base string) (listV
 		failed = filter.with(FieldStatus, "")
 	}
 	view.Errors = address(base, failed.Values())
-	if part == "provisionlogs-list" {
+	if view.Swapped {
 		// The address in the bar is the filter's own, which means the same to everybody.
 		c.Set("HX-Push-Url", address(base, filter.Values()))
 		return view, nil

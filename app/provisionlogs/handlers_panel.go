@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -29,7 +30,11 @@ type panel struct {
 	Debug               bool // may be shown
 	CopyText            string
 	CanRetry, CanCancel bool
+	Gone                bool   // it could be retried, had its secret parameters not been deleted
+	CanSettle           bool   // what came of it is unknown
+	SettledText         string // what somebody found out
 	Token               string // of the form that retries
+	Back                string // query by which what is done with the run leads back here
 }
 
 // tryRow is an Attempt in words.
@@ -73,7 +78,7 @@ func (h *Handlers) Show(c *fiber.Ctx) error {
 		return err
 	}
 	view := listView{Base: logsPath}
-	if !web.WantsPart(c) || c.Get("HX-Target") != panelTarget {
+	if part(c) != panelTarget {
 		if view, err = h.list(c, filter, "", logsPath); err != nil {
 			return err
 		}
@@ -85,13 +90,13 @@ func (h *Handlers) Show(c *fiber.Ctx) error {
 	}
 	view.Panel = h.panel(r, details, filter)
 	return web.Render(c, web.Page{
-		View: "provisionlogs/index", Frame: web.FrameAdmin, Section: "logs", Data: view, Parts: Parts,
+		View: "provisionlogs/index", Frame: web.FrameAdmin, Section: "logs", Data: view, Parts: parts,
 		Title: app.Text{Key: "provisionlogs.run-title", Args: map[string]any{"Action": view.Panel.ActionName, "Product": details.Product()}},
 	})
 }
 
 func (h *Handlers) panel(r *web.Request, d Details, f Filter) *panel {
-	p := &panel{row: h.rows(r, []Run{d.Run}, Filter{Text: f.Text})[0], TicketID: d.TicketID, Close: address(logsPath, f.Values())}
+	p := &panel{row: h.rows(r, []Run{d.Run}, Filter{Text: f.Text})[0], TicketID: d.TicketID, Close: address(logsPath, f.Values()), Back: "?back=" + url.QueryEscape(f.Values().Encode())}
 	p.Debug = (&web.View{Request: r}).Can("logs", "debug")
 	function, known := h.drivers.AnyFunction(d.Category, d.Action)
 	for i, try := range d.Tries {
@@ -111,9 +116,16 @@ func (h *Handlers) panel(r *web.Request, d Details, f Filter) *panel {
 		p.Facts[0].Href = "/admin/clients/" + d.AccountID
 	}
 	if can.Can("contract", "run_retry") {
-		p.CanRetry = d.Status == "failed" || d.Status == "cancelled"
+		p.CanRetry = (d.Status == "failed" || d.Status == "cancelled") && d.Settled != "done"
+		if p.CanRetry && known && function.AsksSecrets() {
+			p.CanRetry, p.Gone = false, true
+		}
+		p.CanSettle = d.UnknownOutcome && d.Settled == ""
 		p.CanCancel = d.Status == "queued" || d.Status == "retrying" || d.Waiting
 		p.Token = provisioning.NewToken()
+	}
+	if d.Settled != "" {
+		p.SettledText = r.T("provisioning.settled-"+d.Settled, "Name", d.SettledBy)
 	}
 	add("provisionlogs.product", d.ProductName)
 	add("provisionlogs.domain", d.Domain)

@@ -3,40 +3,56 @@ package provisionlogs
 import (
 	"slices"
 
+	"portico/app"
+	"portico/app/access"
 	"portico/app/web"
 
 	"github.com/gofiber/fiber/v2"
 )
 
-// Section is the logs of one client or one product, for a page of another domain: the view "provisionlogs/section" shows it. The
-// page's Parts must hold Parts, and its stream must watch Topic. base is the page's path; the filter stands in its address. A request
-// for changes (?since=) is answered by Changes instead.
-func (h *Handlers) Section(c *fiber.Ctx, field, id, base string) (any, error) {
-	r := web.Of(c)
-	query := queryOf(c)
-	filter, err := ParseFilter(query, r.Zone)
-	if err != nil {
-		filter = Filter{}
-	}
-	scoped := filter.with(field, id)
-	view, err := h.list(c, scoped, query.Get("before"), base)
-	if err != nil {
-		return nil, err
-	}
-	view.Scoped, view.Filtered, view.All = true, len(filter.Values()) > 0, address(logsPath, scoped.Values())
-	view.Chips = slices.DeleteFunc(view.Chips, func(one chip) bool { return one.Name == r.T("provisionlogs."+field) })
-	return view, nil
+// OfProduct is Section for the logs of one product.
+func (h *Handlers) OfProduct(c *fiber.Ctx, id, base string) (view any, answered bool, err error) {
+	return h.Section(c, FieldProduct, id, base)
 }
 
-// IsChanges tells whether a Section's page asks for what changed since it was read, and Changes answers that.
-func IsChanges(c *fiber.Ctx) bool { return c.Query("since") != "" }
+// OfClient is Section for the logs of one client.
+func (h *Handlers) OfClient(c *fiber.Ctx, id, base string) (view any, answered bool, err error) {
+	return h.Section(c, FieldClient, id, base)
+}
 
-// Changes answers a Section's request for changes.
-func (h *Handlers) Changes(c *fiber.Ctx, field, id, base string) error {
+// Section is the logs of one client or one product, for a page of another domain: the view "provisionlogs/section" shows what it
+// returns. answered says that the request asked for a part of the section, or for what changed in it, and got that: then the page is
+// not to be drawn. base is the page's path, without a query: the filter stands in its address, with the client or the product in it.
+// The page's stream must watch Topics.
+func (h *Handlers) Section(c *fiber.Ctx, field, id, base string) (view any, answered bool, err error) {
+	r := web.Of(c)
 	query := queryOf(c)
-	filter, err := ParseFilter(query, web.Of(c).Zone)
+	own, err := ParseFilter(query, r.Zone)
 	if err != nil {
-		filter = Filter{}
+		own = Filter{}
 	}
-	return h.changes(c, filter.with(field, id), query.Get("since"), base)
+	own = own.with(field, "")
+	filter := own.with(field, id)
+	if query.Has("since") {
+		return nil, true, h.changes(c, filter, query.Get("since"), base)
+	}
+	list, err := h.list(c, filter, query.Get("before"), base)
+	if err != nil {
+		return nil, false, err
+	}
+	list.Scope, list.Filtered, list.All = &choice{Label: field, Value: id}, len(own.Values()) > 0, address(logsPath, filter.Values())
+	list.Clear = address(base, Filter{}.with(field, id).Values())
+	list.Chips = slices.DeleteFunc(list.Chips, func(one chip) bool { return one.Name == r.T("provisionlogs."+field) })
+	if part(c) != "" {
+		return nil, true, web.Render(c, web.Page{View: "provisionlogs/section", Frame: web.FrameAdmin, Title: app.Text{Key: "provisionlogs.title"}, Data: list, Parts: parts})
+	}
+	return list, false, nil
+}
+
+// Topics are what the stream of a page with a Section watches for its viewer.
+func Topics(v app.Viewer) []string {
+	if access.Check(v, "logs", "view") != nil {
+		return nil
+	}
+	return []string{Topic}
 }

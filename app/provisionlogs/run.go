@@ -54,6 +54,8 @@ type Details struct {
 	Changes         json.RawMessage
 	Reference       string
 	TicketID        *string
+	Settled         string // "done" or "absent": what somebody found out about an unknown outcome
+	SettledBy       string
 	StartedAt       *time.Time
 	FinishedAt      *time.Time
 	Tries           []Attempt `db:"-"`

@@ -357,6 +357,7 @@ func Routes(h Handlers, devRun bool) []Route {
 		{post, "/admin/invoices/:id/credit", "invoices.edit", Action, nil, false, h.Billing.Credit},
 		{post, "/admin/invoices/:id/void", "invoices.edit", Action, nil, false, h.Billing.Void},
 		{get, "/admin/clients/:id/invoices", "invoices.view", Page, nil, false, h.Billing.Client},
+		{get, "/admin/clients/:id/logs", "logs.view", Page, nil, false, h.Clients.Logs},
 		{post, "/admin/clients/:id/invoices", "invoices.edit", Action, nil, false, h.Billing.CreateDraft},
 		{get, "/admin/clients/:id/invoices/new", "invoices.edit", Page, nil, false, h.Billing.NewDraft},
 		{post, "/admin/clients/:id/payments", "invoices.edit", Action, nil, false, h.Billing.PayAccount},

@@ -24,7 +24,7 @@ func newRun(s *site, message, status string) string {
 	s.exec(`
 		insert into provision_runs (id, product_id, product_name, account_id, account_name, category, action, driver, actor_name, actor_relation, operation_key, domain, message, max_attempts, status, finished_at)
 		select $1, p.id, p.name, p.account_id, a.name, p.category, 'changePassword', 'sandbox', 'Portico', 'system', $1, 'fresh.example', $2, 8, $3, case when $3 = 'failed' then now() end
-		from contract_products p join accounts a on a.id = p.account_id where p.category = 'web-hosting' order by p.id limit 1`, id, message, status)
+		from contract_products p join accounts a on a.id = p.account_id where p.category = 'web-hosting' and p.status = 'active' order by p.id limit 1`, id, message, status)
 	return id.String()
 }
 
@@ -197,6 +197,83 @@ func TestLogs_Live(t *testing.T) {
 	if got := ids(); !slices.Equal(got, exported) {
 		t.Errorf("shown are %v, exported %v", got, exported)
 	}
+	for _, line := range b.complaints() {
+		if !strings.Contains(line, "Failed to load resource") && !strings.Contains(line, "htmx:sendAbort") {
+			t.Errorf("on the console: %s", line)
+		}
+	}
+}
+
+// TestLogs_Section: the logs of a product, on its tab **Manage**, and of a client, on its profile, are the same as those of all.
+func TestLogs_Section(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{idle: true})
+	admin, staff, other := s.signIn(ada), s.signIn(sam), s.signIn(priya)
+	id := newRun(s, "giraffe one", "failed")
+	product, account := s.text("select product_id from provision_runs where id = $1", id), s.text("select account_id from provision_runs where id = $1", id)
+	contract := s.text("select contract_id from contract_products where id = $1", product)
+	// A second product of the same contract, whose runs are not the first one's.
+	const second = "ffffffff-0000-4000-8000-00000000aaaa"
+	s.exec(`insert into contract_products (id, account_id, contract_id, product_id, plan_id, name, category, status, price_minor)
+		select $1, account_id, contract_id, product_id, plan_id, 'Twin', category, status, price_minor from contract_products where id = $2`, second, product)
+	s.exec("update provision_runs set product_id = $1 where id = $2", second, newRun(s, "giraffe two", "failed"))
+
+	manage, profile := "/admin/contracts/"+contract+"/manage?product=", "/admin/clients/"+account+"/logs"
+	count := func(a *answer) int { t.Helper(); return a.find("table.logs tr[data-run]").Length() }
+	page := staff.get(manage+product+"&q=giraffe").want(http.StatusOK, "giraffe one", "Export CSV")
+	if count(page) != 1 || page.find(".chips a").Length() != 2 {
+		t.Errorf("%d rows, chips %q", count(page), page.words(".chips"))
+	}
+	staff.get(page.find("table.logs .cell-link").AttrOr("href", "")).want(http.StatusOK, "Open the run", "giraffe one")
+	if a := staff.get(manage+second+"&q=giraffe").want(http.StatusOK, "giraffe two"); count(a) != 1 {
+		t.Errorf("%d rows of the second product", count(a))
+	}
+	staff.get(manage+product+"&status=queued").want(http.StatusOK, "No runs match")
+	if a := admin.get(manage+product+"&form=changePassword&q=giraffe").want(http.StatusOK, "giraffe one"); a.find("#action-changePassword").Length() != 1 {
+		t.Error("an action's form does not open beside the logs")
+	}
+	if a := staff.get(profile+"?q=giraffe").want(http.StatusOK, "giraffe one", "giraffe two"); count(a) != 2 {
+		t.Errorf("%d rows of the client", count(a))
+	}
+	if a := staff.get("/admin/clients/" + s.text("select id from accounts where id <> $1 limit 1", account) + "/logs?q=giraffe&client=" + account).want(http.StatusOK); count(a) != 0 {
+		t.Error("the address of one client shows the runs of another")
+	}
+	if a := other.get(manage + product).want(http.StatusOK); a.find("[data-logs]").Length() != 0 {
+		t.Error("the logs show without the permission")
+	}
+	other.get(profile).want(http.StatusForbidden)
+
+	// With scripts it is live, and the filter stands in the address.
+	b := s.browse(t, screen{})
+	b.be(admin)
+	b.open(manage + product)
+	b.fill("Search logs", "giraffe")
+	wait(t, "the typed filter", func() bool {
+		path := b.path()
+		return strings.HasPrefix(path, "/admin/contracts/"+contract+"/manage?") && strings.Contains(path, "q=giraffe") && strings.Contains(path, "product="+product)
+	})
+	third := newRun(s, "giraffe three", "queued")
+	s.exec("update provision_runs set product_id = $1 where id = $2", second, newRun(s, "giraffe four", "queued"))
+	shown := `[...document.querySelectorAll("table.logs tr[data-run]")].map((row) => row.dataset.run).join(" ")`
+	wait(t, "the new run", func() bool { return eval[string](b, shown) == third+" "+id })
+	s.exec("update provision_runs set status = 'failed', finished_at = now(), message = 'giraffe fell', unknown_outcome = true, action = 'getInfo' where id = $1", third)
+	b.says("giraffe fell")
+
+	// What is done with a run on the page of all logs leads back there, under the same filter.
+	b.open("/admin/provisioning/logs/" + third + "?q=giraffe")
+	b.click("button", "It was not done")
+	b.says("Ada Moreau found out that it was not done.")
+	if path := b.path(); path != "/admin/provisioning/logs/"+third+"?q=giraffe" {
+		t.Errorf("at %s", path)
+	}
+	b.click("button", "Retry")
+	wait(t, "the new run beside the list", func() bool {
+		return !strings.Contains(b.path(), third) && strings.HasPrefix(b.path(), "/admin/provisioning/logs/") && strings.HasSuffix(b.path(), "?q=giraffe")
+	})
+	b.click("button", "Cancel")
+	wait(t, "a cancelled run", func() bool {
+		return s.text("select count(*) from provision_runs where origin_id = $1 and status = 'cancelled'", third) == "1"
+	})
 	for _, line := range b.complaints() {
 		if !strings.Contains(line, "Failed to load resource") && !strings.Contains(line, "htmx:sendAbort") {
 			t.Errorf("on the console: %s", line)

@@ -173,7 +173,6 @@ func build(ctx context.Context, s settings) (_ *portal, err error) {
 	audits := audit.NewService(p.pool)
 	contractService := contracts.NewService(p.pool, p.mail)
 	contractPages := contracts.NewHandlers(contractService, p.live)
-	clientPages := clients.NewHandlers(clients.NewService(p.pool), contractService, audits, p.live)
 	p.billing = billing.NewService(p.pool, p.mail, contractService, p.inserter)
 	drivers, err := provisioning.NewRegistry(p.drivers(s.url)...)
 	if err != nil {
@@ -184,12 +183,16 @@ func build(ctx context.Context, s settings) (_ *portal, err error) {
 		Outbound: outbound.New(s.config.outbound, nil), Limits: provisioning.DefaultLimits,
 	})
 	runHandlers := provisioning.NewHandlers(p.runs, contractPages, p.live)
+	logHandlers := provisionlogs.NewHandlers(p.logs, drivers, p.live)
+	runHandlers.OfferLogs(logHandlers.OfProduct)
+	contractPages.OfferTopics(provisionlogs.Topics)
 	contractService.OnStatus(p.runs.OnStatus)
 	p.billing.OnPlan(func(ctx context.Context, tx pgx.Tx, _ app.Viewer, product contracts.Product, to contracts.Plan) error {
 		return p.runs.OnPlan(ctx, tx, product.ID, to.Package)
 	})
 	contractService.Offer(contracts.Tab{Name: "manage", Position: 2})
 	contractPages.OfferPanel(runHandlers.Everyday)
+	clientPages := clients.NewHandlers(clients.NewService(p.pool), contractService, audits, logHandlers, p.live)
 	ticketService := tickets.NewService(p.pool, p.mail, p.files.Attach)
 	p.tickets = ticketService
 	p.files.Guard(ticketService)
@@ -221,7 +224,7 @@ func build(ctx context.Context, s settings) (_ *portal, err error) {
 		People:            clients.NewPeopleHandlers(clients.NewPeople(p.pool, s.keys, p.mail), contractPages),
 		Clients:           clientPages,
 		Emails:            emails.NewHandlers(emails.NewService(p.pool, s.keys, p.mail), p.live),
-		Logs:              provisionlogs.NewHandlers(p.logs, drivers, p.live),
+		Logs:              logHandlers,
 		Queues:            queues.NewHandlers(queues.NewService(p.pool, s.keys, p.inserter), p.live),
 	}
 	if handlers.Guides, err = guideBook(); err != nil {

@@ -53,6 +53,7 @@ function listAddress() {
   const query = new URLSearchParams(location.search);
   query.delete("before");
   const form = find("provisionlogs-filter");
+  for (const { name, value } of form.querySelectorAll("[data-scope]")) query.set(name, value);
   const path = form.getAttribute("action");
   return { path, query };
 }
