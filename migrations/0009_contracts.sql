@@ -37,6 +37,18 @@ create table plan_paths (
     check (from_id <> to_id)
 );
 
+-- What a product can be bought with besides, such as daily backups; paid with the plan.
+create table product_options (
+    id          uuid primary key default gen_random_uuid(),
+    product_id  uuid not null references products,
+    name        text not null check (length(name) between 1 and 120),
+    price_minor bigint not null check (price_minor >= 0), -- a month
+    position    int not null default 0,
+    archived_at timestamptz,
+    created_at  timestamptz not null default now()
+);
+create index product_options_product on product_options (product_id, position, id);
+
 -- A subscription. Dates are days in the store's time zone. renews_on is the first day of the next cycle; term_ends_on the first day
 -- after the term.
 create table contracts (
@@ -88,6 +100,15 @@ create index contract_products_account on contract_products (account_id, id);
 create index contract_products_identifier on contract_products (identifier text_pattern_ops) where identifier <> '';
 create index contract_products_username on contract_products (username text_pattern_ops) where username <> '';
 create index contract_products_plan on contract_products (plan_id);
+
+-- The options that a bought product has now, at the price of when they were chosen.
+create table chosen_options (
+    bought_id   uuid not null references contract_products on delete cascade,
+    option_id   uuid not null references product_options,
+    price_minor bigint not null check (price_minor >= 0), -- a month
+    chosen_at   timestamptz not null default now(),
+    primary key (bought_id, option_id)
+);
 
 -- What happened to a contract or a one-off purchase, for its timeline. data holds names and dates as they were then.
 create table contract_events (

@@ -152,6 +152,9 @@ func (u *uses) readTemplate(path, source string) {
 // keyArgument is where a function that speaks takes its key.
 var keyArgument = map[string]int{"T": 0, "Invalidf": 1, "SetFlash": 2}
 
+// actionArgument is where a function that records takes the action, which the page of activity names.
+var actionArgument = map[string]int{"Record": 4, "record": 1, "recordProduct": 3}
+
 func (u *uses) readGo(t *testing.T, path string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
@@ -168,6 +171,11 @@ func (u *uses) readGo(t *testing.T, path string) {
 	need := func(e ast.Expr) {
 		if key := literal(e); key != "" {
 			u.needed[key] = path
+		}
+	}
+	needAction := func(e ast.Expr) {
+		if action := literal(e); strings.Contains(action, ".") {
+			u.needed["activity."+action] = path
 		}
 	}
 	ast.Inspect(file, func(n ast.Node) bool {
@@ -193,14 +201,24 @@ func (u *uses) readGo(t *testing.T, path string) {
 			if i, speaks := keyArgument[name]; speaks && i < len(n.Args) {
 				need(n.Args[i])
 			}
+			if i, records := actionArgument[name]; records && i < len(n.Args) {
+				needAction(n.Args[i])
+			}
 		case *ast.CompositeLit:
 			selector, ok := n.Type.(*ast.SelectorExpr)
-			if !ok || selector.Sel.Name != "Text" {
+			if !ok {
 				break
 			}
 			for _, element := range n.Elts {
-				if pair, ok := element.(*ast.KeyValueExpr); ok && pair.Key.(*ast.Ident).Name == "Key" {
+				pair, ok := element.(*ast.KeyValueExpr)
+				if !ok {
+					continue
+				}
+				switch field, ok := pair.Key.(*ast.Ident); {
+				case ok && selector.Sel.Name == "Text" && field.Name == "Key":
 					need(pair.Value)
+				case ok && selector.Sel.Name == "Entry" && field.Name == "Action":
+					needAction(pair.Value)
 				}
 			}
 		}

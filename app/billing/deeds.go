@@ -161,7 +161,9 @@ func (s *Service) Modify(ctx context.Context, v app.Viewer, contractID string, n
 // Choice is a plan that a bought product may be changed to, with what that costs today.
 type Choice struct {
 	Plan     contracts.Plan
+	Name     string // the plan's, with its product's where that is another
 	Switch   Switch // without tax
+	Ends     []Line // what is given back of options that the plan's product is not sold with
 	TaxMinor int64  // on the switch's net
 	From     Day    // of the period's rest that is paid for
 	Until    Day    // its last day
@@ -169,10 +171,19 @@ type Choice struct {
 }
 
 // NetMinor is what is to be paid now without tax; negative, what is credited.
-func (c Choice) NetMinor() int64 { return c.Switch.Net() }
+func (c Choice) NetMinor() int64 { return c.Switch.Charge - c.BackMinor() }
+
+// BackMinor is what is given back, without tax.
+func (c Choice) BackMinor() int64 {
+	back := c.Switch.Credit
+	for _, line := range c.Ends {
+		back -= line.NetMinor
+	}
+	return back
+}
 
 // TotalMinor is NetMinor with tax.
-func (c Choice) TotalMinor() int64 { return c.Switch.Net() + c.TaxMinor }
+func (c Choice) TotalMinor() int64 { return c.NetMinor() + c.TaxMinor }
 
 // Choices lists the plans that a product of a contract may be changed to along the catalogue's paths, the cheapest first. Empty if
 // there are none, or while the contract does not run.
@@ -216,12 +227,23 @@ func (b *books) choices(ctx context.Context, item contracts.Item, productID stri
 	if err != nil {
 		return nil, err
 	}
+	chosen, err := chosenOptions(ctx, b.tx, item.Contract.ID)
+	if err != nil {
+		return nil, fmt.Errorf("read the options of %s: %w", item.Contract, err)
+	}
 	p, _ := PeriodOn(*item.Contract.StartsOn, item.Contract.CycleMonths, b.today)
 	var choices []Choice
-	for _, plan := range plans {
+	for _, to := range plans {
+		plan := to.Plan
 		choice := Choice{
-			Plan: plan, Switch: SwitchOn(product.PriceMinor, plan.PriceMinor, p, b.today), From: b.today, Until: p.End.AddDate(0, 0, -1),
+			Plan: plan, Name: plan.Name, Switch: SwitchOn(product.PriceMinor, plan.PriceMinor, p, b.today), From: b.today, Until: p.End.AddDate(0, 0, -1),
 			Upgrade: plan.PriceMinor > product.PriceMinor,
+		}
+		if plan.ProductID != product.ProductID {
+			choice.Name = to.ProductName + ", " + plan.Name
+			for _, o := range chosen[product.ID] {
+				choice.Ends = append(choice.Ends, b.optionLine(item.Contract, product, o, p, -1))
+			}
 		}
 		choice.TaxMinor = tax.On(choice.NetMinor())
 		choices = append(choices, choice)
@@ -266,48 +288,59 @@ func (s *Service) ChangePlan(ctx context.Context, v app.Viewer, productID, planI
 				return err
 			}
 		}
-		if err := setPlan(ctx, b.tx, product.ID, choice.Plan); err != nil {
+		after, err := setPlan(ctx, b.tx, product, choice.Plan)
+		if err != nil {
 			return fmt.Errorf("change the plan of %s: %w", product, err)
 		}
-		if err := b.billSwitch(ctx, item, product, choice); err != nil {
-			return err
+		var lines []Line
+		if choice.Switch != (Switch{}) {
+			end := choice.Until.AddDate(0, 0, 1)
+			lines = []Line{
+				{Text: lineText(after), ProductID: &product.ID, PeriodStart: &choice.From, PeriodEnd: &end, NetMinor: choice.Switch.Charge},
+				{Text: lineText(product), ProductID: &product.ID, PeriodStart: &choice.From, PeriodEnd: &end, NetMinor: -choice.Switch.Credit},
+			}
 		}
-		// The next period may be invoiced already, at the old price.
-		if err := b.unbill(ctx, item, choice.Until.AddDate(0, 0, 1)); err != nil {
-			return err
-		}
-		if err := s.renewSoon(ctx, b.tx, item.Contract.ID); err != nil {
+		if err := b.billRest(ctx, item, product, append(lines, choice.Ends...), choice.From, choice.Until); err != nil {
 			return err
 		}
 		data := map[string]string{"Before": product.PlanName, "After": choice.Plan.Name}
+		if after.ProductID != product.ProductID {
+			data = map[string]string{"Before": product.Name + ", " + product.PlanName, "After": choice.Name}
+		}
 		if err := contracts.Note(ctx, b.tx, v, item.Contract.ID, product.ID, EventPlan, data); err != nil {
 			return err
 		}
 		return contracts.Record(ctx, b.tx, v, item, "contract.plan", map[string]any{
-			"plan": audit.Change{Before: product.PlanName, After: choice.Plan.Name}, "net": choice.NetMinor(),
+			"plan": audit.Change{Before: data["Before"], After: data["After"]}, "net": choice.NetMinor(),
 		})
 	})
 }
 
-// billSwitch invoices what a change of plan costs, or credits what it gives back.
-func (b *books) billSwitch(ctx context.Context, item contracts.Item, product contracts.Product, choice Choice) error {
-	if choice.Switch == (Switch{}) {
-		return nil
+// billRest invoices what a change of a product costs for the rest of the running period, or credits what it gives back, and has the
+// next period, which may be invoiced already as things were, invoiced again.
+func (b *books) billRest(ctx context.Context, item contracts.Item, product contracts.Product, lines []Line, from, until Day) error {
+	if len(lines) > 0 {
+		if err := b.billLines(ctx, item, product, lines, from, until); err != nil {
+			return err
+		}
 	}
-	end := choice.Until.AddDate(0, 0, 1)
-	after := product
-	after.PlanName = choice.Plan.Name
-	i := Invoice{Kind: KindInvoice, ContractID: &item.Contract.ID}
-	i.Lines = []Line{
-		{Text: lineText(after), ProductID: &product.ID, PeriodStart: &choice.From, PeriodEnd: &end, NetMinor: choice.Switch.Charge},
-		{Text: lineText(product), ProductID: &product.ID, PeriodStart: &choice.From, PeriodEnd: &end, NetMinor: -choice.Switch.Credit},
+	if err := b.unbill(ctx, item, until.AddDate(0, 0, 1)); err != nil {
+		return err
 	}
+	return b.s.renewSoon(ctx, b.tx, item.Contract.ID)
+}
+
+func (b *books) billLines(ctx context.Context, item contracts.Item, product contracts.Product, lines []Line, from, until Day) error {
+	i := Invoice{Kind: KindInvoice, ContractID: &item.Contract.ID, Lines: lines}
 	var err error
 	if i.Reference, err = referenceOf(ctx, b.tx, item.Contract.ID); err != nil {
 		return fmt.Errorf("read the reference: %w", err)
 	}
-	event := EventInvoiced
-	if choice.NetMinor() < 0 {
+	sum, event := int64(0), EventInvoiced
+	for _, line := range lines {
+		sum += line.NetMinor
+	}
+	if sum < 0 {
 		i.Kind, event = KindCreditNote, EventCreditNote
 	}
 	id, err := b.draft(ctx, i)
@@ -318,7 +351,7 @@ func (b *books) billSwitch(ctx context.Context, item contracts.Item, product con
 		return err
 	}
 	err = contracts.Note(ctx, b.tx, b.v, item.Contract.ID, product.ID, event, map[string]string{
-		"Number": i.Name(), "From": choice.From.Format(time.DateOnly), "To": choice.Until.Format(time.DateOnly),
+		"Number": i.Name(), "From": from.Format(time.DateOnly), "To": until.Format(time.DateOnly),
 	})
 	if err != nil {
 		return err

@@ -341,6 +341,80 @@ func (h *Handlers) ChangePlan(c *fiber.Ctx) error {
 	return web.Redirect(c, view.Item.Path())
 }
 
+// optionsForm is what an owner wants: first the price is shown, then it is agreed to.
+type optionsForm struct {
+	Options []string `form:"options" query:"options"`
+	Asked   bool     `query:"asked"` // the price of Options is asked for
+	Shown   string   `form:"shown"`  // the net amount in minor units that the button named
+}
+
+// optionsView is what views/billing/options.html shows.
+type optionsView struct {
+	itemView
+	Change OptionChange
+	Asked  bool
+}
+
+// options reads what the page shows for what is wanted; nil is what the product has.
+func (h *Handlers) options(c *fiber.Ctx, wanted []string) (web.Page, optionsView, error) {
+	view, err := h.mayPage(c, "modify")
+	if err != nil {
+		return web.Page{}, optionsView{}, err
+	}
+	view.Currency = web.Of(c).Store.Currency
+	shown := optionsView{itemView: view, Asked: wanted != nil}
+	shown.Change, err = h.service.Options(c.UserContext(), web.Viewer(c), view.Item.Contract.ID, view.Item.Product.ID, wanted)
+	page := contracts.Page(view.Item, "billing/options", shown)
+	page.Title = app.Text{Key: "billing.options-title"}
+	return page, shown, err
+}
+
+// EditOptions answers GET /contracts/:id/options: the options of a product, and, asked, what having those that are ticked would cost.
+func (h *Handlers) EditOptions(c *fiber.Ctx) error {
+	var form optionsForm
+	if err := c.QueryParser(&form); err != nil {
+		return app.Invalidf("", "form.unreadable")
+	}
+	var wanted []string
+	if form.Asked {
+		wanted = append([]string{}, form.Options...)
+	}
+	page, _, err := h.options(c, wanted)
+	if err != nil {
+		return err
+	}
+	return web.Render(c, page)
+}
+
+// UpdateOptions answers POST /contracts/:id/options.
+func (h *Handlers) UpdateOptions(c *fiber.Ctx) error {
+	_, view, err := h.options(c, nil)
+	if err != nil {
+		return err
+	}
+	var form optionsForm
+	if err := web.Bind(c, &form); err != nil {
+		return err
+	}
+	shown, err := strconv.ParseInt(form.Shown, 10, 64)
+	if err != nil {
+		return app.Invalidf("", "form.unreadable")
+	}
+	err = h.service.SetOptions(c.UserContext(), web.Viewer(c), view.Item.Contract.ID, view.Item.Product.ID, form.Options, shown)
+	if errors.Is(err, ErrPrice) {
+		web.SetFlash(c, "warn", "billing.price-changed")
+		return web.Redirect(c, view.Item.Path()+"/options?product="+view.Item.Product.ID)
+	}
+	if err != nil {
+		return err
+	}
+	web.SetFlash(c, "good", "billing.options-saved")
+	if view.Item.Allows("billing") {
+		return back(c, view.Item)
+	}
+	return web.Redirect(c, view.Item.Path())
+}
+
 // listView is a list of invoices.
 type listView struct {
 	Invoices []Invoice

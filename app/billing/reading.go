@@ -187,8 +187,9 @@ type Billing struct {
 	Account   Account
 	Currency  string
 	Reference string
-	ForDebt   bool  // suspended until what is overdue is paid
-	Next      *Next // nil of a contract that does not run, and of a one-off purchase
+	ForDebt   bool                // suspended until what is overdue is paid
+	Next      *Next               // nil of a contract that does not run, and of a one-off purchase
+	Options   map[string][]Option // that are chosen, by bought product
 	Invoices  []Invoice
 }
 
@@ -211,14 +212,21 @@ func (s *Service) Of(ctx context.Context, item contracts.Item) (Billing, error) 
 		if b.ForDebt, err = suspendedForDebt(ctx, s.pool, c.ID); err != nil {
 			return Billing{}, fmt.Errorf("ask why %s is suspended: %w", c, err)
 		}
+		if b.Options, err = chosenOptions(ctx, s.pool, c.ID); err != nil {
+			return Billing{}, fmt.Errorf("read the options of %s: %w", c, err)
+		}
 		if c.Running() && c.RenewsOn != nil && c.TermEndsOn != nil {
 			b.Next = &Next{
 				Day: *c.RenewsOn, BillOn: c.RenewsOn.AddDate(0, 0, -t.InvoiceDaysBefore),
 				GoesOn: (c.CancelsOn == nil || c.RenewsOn.Before(*c.CancelsOn)) && (c.AutoRenew || c.RenewsOn.Before(*c.TermEndsOn)),
 			}
 			for _, product := range item.Products {
-				if !contracts.Final(product.Status) {
-					b.Next.NetMinor += product.PriceMinor
+				if contracts.Final(product.Status) {
+					continue
+				}
+				b.Next.NetMinor += product.PriceMinor
+				for _, o := range b.Options[product.ID] {
+					b.Next.NetMinor += o.PriceMinor * int64(c.CycleMonths)
 				}
 			}
 		}

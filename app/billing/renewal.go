@@ -26,6 +26,8 @@ const (
 	EventCancelBack  = "cancel-taken-back" //
 	EventAutoRenew   = "auto-renew"        // data: After ("on" or "off")
 	EventPlan        = "plan"              // data: Before, After
+	EventOptionAdded = "option-added"      // data: Name
+	EventOptionGone  = "option-removed"    // data: Name
 	EventLabel       = "label"             // data: Before, After
 )
 
@@ -139,13 +141,23 @@ func (b *books) billPeriod(ctx context.Context, item contracts.Item, p Period) (
 	if i.Reference, err = referenceOf(ctx, b.tx, c.ID); err != nil {
 		return false, fmt.Errorf("read the reference: %w", err)
 	}
+	chosen, err := chosenOptions(ctx, b.tx, c.ID)
+	if err != nil {
+		return false, fmt.Errorf("read the options of %s: %w", c, err)
+	}
 	sum := int64(0)
 	for _, product := range item.Products {
 		if contracts.Final(product.Status) {
 			continue
 		}
-		i.Lines = append(i.Lines, Line{Text: lineText(product), ProductID: &product.ID, PeriodStart: &p.Start, PeriodEnd: &p.End, NetMinor: product.PriceMinor})
+		line := Line{Text: lineText(product), ProductID: &product.ID, PeriodStart: &p.Start, PeriodEnd: &p.End, NetMinor: product.PriceMinor}
+		i.Lines = append(i.Lines, line)
 		sum += product.PriceMinor
+		for _, o := range chosen[product.ID] {
+			line.Text, line.NetMinor = o.lineText(product), o.PriceMinor*int64(c.CycleMonths)
+			i.Lines = append(i.Lines, line)
+			sum += line.NetMinor
+		}
 	}
 	if sum == 0 {
 		return false, nil
@@ -176,6 +188,11 @@ func (b *books) billPeriod(ctx context.Context, item contracts.Item, p Period) (
 // lineText is what an invoice calls a product.
 func lineText(p contracts.Product) string {
 	text := p.Name + ", " + p.PlanName
+	return shortened(text, p)
+}
+
+// shortened is the text of a line with what people tell the product by, as long as a line may be.
+func shortened(text string, p contracts.Product) string {
 	if p.Identifier != "" {
 		text += " (" + p.Identifier + ")"
 	}

@@ -335,3 +335,73 @@ func TestChangePlan(t *testing.T) {
 		}
 	}
 }
+
+// TestOptions: what is added is paid by days, and with every period from then on at its price of then; what is removed is given back, and
+// what another product's plan is not sold with goes with the change.
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	y := begin(t, "2026-11-01", 1, 12)
+	exec := func(sql string, args ...any) {
+		t.Helper()
+		if _, err := y.s.pool.Exec(t.Context(), sql, args...); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	exec("insert into product_options (product_id, name, price_minor) select id, unnest(array['Backups', 'Address']), unnest(array[300, 100]) from products")
+	backups, address := y.text("select id from product_options where name = 'Backups'"), y.text("select id from product_options where name = 'Address'")
+	set := func(shown int64, wanted ...string) error {
+		t.Helper()
+		return y.s.SetOptions(t.Context(), y.owner, y.contract, y.product, wanted, shown)
+	}
+	y.at("2026-11-16")
+	change, err := y.s.Options(t.Context(), y.owner, y.contract, y.product, []string{backups, address})
+	if err != nil || change.NetMinor() != 150+50 || len(change.Offers) != 2 || !change.Changes() {
+		t.Fatalf("both would cost %+v, %v", change, err)
+	}
+	if err := set(199, backups, address); !errors.Is(err, ErrPrice) {
+		t.Errorf("at another price than the one that was shown: %v", err)
+	}
+	var invalid *app.Invalid
+	if err := set(0, y.product); !errors.As(err, &invalid) {
+		t.Errorf("an option that there is not: %v", err)
+	}
+	if err := set(200, backups, address); err != nil {
+		t.Fatal(err)
+	}
+	y.is("added", "active until 2026-12-01, term 2027-11-01", "1 unpaid 200 2026-11-16")
+	if err := set(0, backups, address); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	exec("update product_options set price_minor = 900, archived_at = now() where id = $1", backups)
+	y.on("2026-11-17")
+	y.is("invoiced ahead at the price of then", "active until 2026-12-01, term 2027-11-01", "1 unpaid 200 2026-11-16", "2 unpaid 1400 2026-12-01")
+	y.at("2026-11-30")
+	if err := set(-3, backups); err != nil { // 100: a day of thirty
+		t.Fatal(err)
+	}
+	y.renew()
+	y.is("one removed", "active until 2026-12-01, term 2027-11-01", "1 unpaid 200 2026-11-16", "2 void 1400 2026-12-01", "3 paid -3 2026-11-30", "4 unpaid 1300 2026-12-01")
+
+	// A plan of another product.
+	exec("insert into products (name, category) values ('Bigger hosting', 'web-hosting')")
+	exec("insert into plans (product_id, name, cycle_months, term_months, price_minor) select id, 'Big', 1, 12, 4000 from products where name = 'Bigger hosting'")
+	big := y.text("select id from plans where name = 'Big'")
+	exec("insert into plan_paths values ($1, $2)", y.plans["Small"], big)
+	_, choices, err := y.s.Choices(t.Context(), y.owner, y.product)
+	if err != nil || choices[len(choices)-1].Name != "Bigger hosting, Big" || choices[len(choices)-1].BackMinor() != 33+10 {
+		t.Fatalf("the choices are %+v, %v", choices, err)
+	}
+	if err := y.s.ChangePlan(t.Context(), y.owner, y.product, big, 133-43); err != nil {
+		t.Fatal(err)
+	}
+	if got := y.text("select name || ' ' || (select count(*) from chosen_options) from contract_products"); got != "Bigger hosting 0" {
+		t.Errorf("after the change it is %q", got)
+	}
+	y.renew()
+	y.is("changed", "active until 2026-12-01, term 2027-11-01", "1 unpaid 200 2026-11-16", "2 void 1400 2026-12-01", "3 paid -3 2026-11-30", "4 void 1300 2026-12-01",
+		"5 unpaid 90 2026-11-30", "6 unpaid 4000 2026-12-01")
+	stranger := app.Viewer{UserID: "6b1f3a52-8d1f-4f8e-9d5a-0d8c9b1a2c3d", Name: "Stella", Confirmed: true}
+	if err := y.s.SetOptions(t.Context(), stranger, y.contract, y.product, nil, 0); !errors.Is(err, app.ErrNotFound) {
+		t.Errorf("a stranger would change options: %v", err)
+	}
+}

@@ -354,15 +354,29 @@ func setLabel(ctx context.Context, tx pgx.Tx, contractID string, l Label) error 
 	return err
 }
 
-// setPlan gives a bought product another plan. Its package stays as it is until the provider has changed it.
-func setPlan(ctx context.Context, tx pgx.Tx, productID string, plan contracts.Plan) error {
-	_, err := tx.Exec(ctx, "update contract_products set plan_id = $2, price_minor = $3, updated_at = clock_timestamp() where id = $1", productID, plan.ID, plan.PriceMinor)
-	return err
+// setPlan gives a bought product another plan and returns it as it is then. Its package stays as it is until the provider has changed
+// it. Where the plan is another product's, that is what was bought from now on: it takes its name, unless somebody gave it one of its
+// own, and its options end.
+func setPlan(ctx context.Context, tx pgx.Tx, p contracts.Product, plan contracts.Plan) (contracts.Product, error) {
+	before := p.Name
+	p.PlanName, p.PriceMinor, p.ProductID = plan.Name, plan.PriceMinor, plan.ProductID
+	err := tx.QueryRow(ctx, `
+		update contract_products b set plan_id = $2, price_minor = $3, product_id = $4, updated_at = clock_timestamp(),
+			name = case when b.name = (select name from products where id = b.product_id) then (select name from products where id = $4) else b.name end
+		where id = $1 returning name`, p.ID, plan.ID, plan.PriceMinor, plan.ProductID).Scan(&p.Name)
+	if err != nil {
+		return p, err
+	}
+	batch := &pgx.Batch{}
+	batch.Queue("delete from chosen_options c using product_options o where c.bought_id = $1 and o.id = c.option_id and o.product_id <> $2", p.ID, plan.ProductID)
+	batch.Queue("update contracts set name = $3, updated_at = clock_timestamp() where id = $1 and name = $2 and name <> $3", p.ContractID, before, p.Name)
+	return p, tx.SendBatch(ctx, batch).Close()
 }
 
 type planRow struct {
 	ID          string
 	ProductID   string
+	ProductName string
 	Name        string
 	CycleMonths *int
 	TermMonths  *int
@@ -371,23 +385,66 @@ type planRow struct {
 	Position    int
 }
 
+// path is a plan that an owner may go to.
+type path struct {
+	contracts.Plan
+	ProductName string
+}
+
 // plansFrom lists the plans on sale that a path leads to from another, and that are paid as often as the contract, the cheapest first.
-func plansFrom(ctx context.Context, conn db.Conn, planID string, cycleMonths int) ([]contracts.Plan, error) {
+func plansFrom(ctx context.Context, conn db.Conn, planID string, cycleMonths int) ([]path, error) {
 	rows, err := db.All[planRow](ctx, conn, `
-		select p.id, p.product_id, p.name, p.cycle_months, p.term_months, p.price_minor, p.package, p.position
-		from plan_paths x join plans p on p.id = x.to_id where x.from_id = $1 and p.cycle_months = $2 and p.archived_at is null
+		select p.id, p.product_id, b.name as product_name, p.name, p.cycle_months, p.term_months, p.price_minor, p.package, p.position
+		from plan_paths x join plans p on p.id = x.to_id join products b on b.id = p.product_id
+		where x.from_id = $1 and p.cycle_months = $2 and p.archived_at is null
 		order by p.price_minor, p.id`, planID, cycleMonths)
 	if err != nil {
 		return nil, err
 	}
-	plans := make([]contracts.Plan, len(rows))
+	paths := make([]path, len(rows))
 	for i, row := range rows {
-		plans[i] = contracts.Plan{
+		paths[i] = path{contracts.Plan{
 			ID: row.ID, ProductID: row.ProductID, Name: row.Name, CycleMonths: row.CycleMonths, TermMonths: row.TermMonths, PriceMinor: row.PriceMinor,
 			Package: row.Package, Position: row.Position,
-		}
+		}, row.ProductName}
 	}
-	return plans, nil
+	return paths, nil
+}
+
+// chosenOptions are the options that a contract's products have, in the catalogue's order, by bought product.
+func chosenOptions(ctx context.Context, conn db.Conn, contractID string) (map[string][]Option, error) {
+	rows, err := db.All[struct {
+		BoughtID   string
+		ID         string
+		Name       string
+		PriceMinor int64
+	}](ctx, conn, `
+		select c.bought_id, o.id, o.name, c.price_minor from contract_products p join chosen_options c on c.bought_id = p.id join product_options o on o.id = c.option_id
+		where p.contract_id = $1 order by o.position, lower(o.name), o.id`, contractID)
+	if err != nil {
+		return nil, err
+	}
+	chosen := map[string][]Option{}
+	for _, row := range rows {
+		chosen[row.BoughtID] = append(chosen[row.BoughtID], Option{row.ID, row.Name, row.PriceMinor})
+	}
+	return chosen, nil
+}
+
+// offeredOptions are the options that a product of the catalogue is sold with, in its order.
+func offeredOptions(ctx context.Context, conn db.Conn, productID string) ([]Option, error) {
+	return db.All[Option](ctx, conn, `
+		select id, name, price_minor from product_options where product_id = $1 and archived_at is null order by position, lower(name), id`, productID)
+}
+
+func insertOption(ctx context.Context, tx pgx.Tx, boughtID string, o Option) error {
+	_, err := tx.Exec(ctx, "insert into chosen_options (bought_id, option_id, price_minor) values ($1, $2, $3)", boughtID, o.ID, o.PriceMinor)
+	return err
+}
+
+func deleteOption(ctx context.Context, tx pgx.Tx, boughtID, optionID string) error {
+	_, err := tx.Exec(ctx, "delete from chosen_options where bought_id = $1 and option_id = $2", boughtID, optionID)
+	return err
 }
 
 const accessColumns = `x.relation, x.permissions`

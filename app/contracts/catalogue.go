@@ -33,7 +33,8 @@ type CatalogueProduct struct {
 	Position    int
 	ArchivedAt  *time.Time // not sold any more
 
-	Plans []Plan `db:"-"` // in their order; those not sold any more last
+	Plans   []Plan   `db:"-"` // in their order; those not sold any more last
+	Options []Option `db:"-"` // likewise
 }
 
 // Icon draws the product's category.
@@ -52,6 +53,16 @@ type Plan struct {
 	ArchivedAt  *time.Time
 
 	Paths []string `db:"-"` // ids of the plans that an owner may go to
+}
+
+// Option is what a product can be bought with besides. It is paid with the plan, for as many months.
+type Option struct {
+	ID         string
+	ProductID  string
+	Name       string
+	PriceMinor int64 // a month, in minor units of the store's currency, without tax
+	Position   int
+	ArchivedAt *time.Time
 }
 
 // Limits of what is typed.
@@ -280,6 +291,80 @@ func (s *Service) ArchivePlan(ctx context.Context, v app.Viewer, productID, id s
 			return fmt.Errorf("archive plan %s: %w", id, err)
 		}
 		return recordProduct(ctx, tx, v, archiveAction(restore), productID, product.Name+", "+plan.Name, nil)
+	})
+}
+
+// option finds one of the product's options, or returns app.ErrNotFound.
+func (p CatalogueProduct) option(id string) (Option, error) {
+	i := slices.IndexFunc(p.Options, func(o Option) bool { return o.ID == id })
+	if i < 0 {
+		return Option{}, fmt.Errorf("read option %s of product %s: %w", id, p.ID, app.ErrNotFound)
+	}
+	return p.Options[i], nil
+}
+
+// OptionEntry is an option as it is typed.
+type OptionEntry struct {
+	Name       string
+	PriceMinor int64 // negative: it could not be read
+}
+
+// SaveOption adds an option to a product that is sold by subscription, or with an id changes one; who has it keeps its price. Returns
+// *app.Invalid, app.ErrNotFound, app.ErrConflict for a product that is bought once.
+func (s *Service) SaveOption(ctx context.Context, v app.Viewer, productID, id string, e OptionEntry) error {
+	check := func(invalid *app.Invalid) {
+		e.Name = strings.TrimSpace(e.Name)
+		checkName(invalid, "name", e.Name)
+		if e.PriceMinor < 0 || e.PriceMinor > maxPrice {
+			invalid.Add("price", "contracts.price-wrong")
+		}
+	}
+	return s.changeCatalogue(ctx, v, check, func(tx pgx.Tx) error {
+		product, err := productInCatalogue(ctx, tx, productID)
+		if err != nil {
+			return err
+		}
+		if product.Kind != KindSubscription {
+			return app.ErrConflict
+		}
+		if id == "" {
+			if err := insertOption(ctx, tx, productID, e); err != nil {
+				return fmt.Errorf("add an option: %w", err)
+			}
+			return recordProduct(ctx, tx, v, "catalogue.option-create", productID, product.Name, map[string]any{"option": e.Name, "price": e.PriceMinor})
+		}
+		before, err := product.option(id)
+		if err != nil {
+			return err
+		}
+		changes := audit.Changes{}
+		changes.Add("option", before.Name, e.Name)
+		changes.Add("price", before.PriceMinor, e.PriceMinor)
+		if len(changes) == 0 {
+			return nil
+		}
+		if err := updateOption(ctx, tx, id, e); err != nil {
+			return fmt.Errorf("change option %s: %w", id, err)
+		}
+		return recordProduct(ctx, tx, v, "catalogue.option-edit", productID, product.Name, changes)
+	})
+}
+
+// ArchiveOption takes an option out of sale, or with restore puts it back. Who has it keeps it.
+func (s *Service) ArchiveOption(ctx context.Context, v app.Viewer, productID, id string, restore bool) error {
+	return s.changeCatalogue(ctx, v, nil, func(tx pgx.Tx) error {
+		product, err := productInCatalogue(ctx, tx, productID)
+		if err != nil {
+			return err
+		}
+		option, err := product.option(id)
+		if err != nil || (option.ArchivedAt == nil) == restore {
+			return err
+		}
+		if err := archive(ctx, tx, "product_options", id, restore); err != nil {
+			return fmt.Errorf("archive option %s: %w", id, err)
+		}
+		return recordProduct(ctx, tx, v, archiveAction(restore), productID, product.Name+", "+option.Name, nil)
 	})
 }
 

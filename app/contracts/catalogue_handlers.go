@@ -57,6 +57,7 @@ type productForm struct {
 type productView struct {
 	Product    *CatalogueProduct // nil of a new one
 	Plans      []planRow
+	Options    []optionRow
 	Categories []web.Option
 	Kinds      []web.Option
 }
@@ -65,6 +66,11 @@ type planRow struct {
 	Plan
 	Price string
 	Every int // months of a billing cycle, 0: paid once
+}
+
+type optionRow struct {
+	Option
+	Price string // a month
 }
 
 func (h *Handlers) productPage(c *fiber.Ctx, product *CatalogueProduct) web.Page {
@@ -84,6 +90,9 @@ func (h *Handlers) productPage(c *fiber.Ctx, product *CatalogueProduct) web.Page
 				row.Every = *plan.CycleMonths
 			}
 			view.Plans = append(view.Plans, row)
+		}
+		for _, option := range product.Options {
+			view.Options = append(view.Options, optionRow{option, r.Money(option.PriceMinor, r.Store.Currency)})
 		}
 	}
 	for _, kind := range []string{KindSubscription, KindOneOff} {
@@ -299,6 +308,89 @@ func (h *Handlers) ArchivePlan(c *fiber.Ctx) error {
 		return err
 	}
 	return web.Redirect(c, cataloguePath+"/"+product.ID)
+}
+
+// optionForm is an option as people type it.
+type optionForm struct {
+	Name  string `form:"name"`
+	Price string `form:"price"`
+}
+
+// optionView is what views/contracts/catalogue-option.html shows.
+type optionView struct {
+	Product CatalogueProduct
+	Option  *Option // nil of a new one
+}
+
+// optionPage reads the product and, where the address names one, the option.
+func (h *Handlers) optionPage(c *fiber.Ctx) (web.Page, optionView, error) {
+	product, err := h.findProduct(c)
+	if err != nil {
+		return web.Page{}, optionView{}, err
+	}
+	if product.Kind != KindSubscription {
+		return web.Page{}, optionView{}, app.ErrNotFound
+	}
+	view, title, form := optionView{Product: product}, app.Text{Key: "contracts.option-new"}, optionForm{}
+	if c.Params("option") != "" {
+		id, err := web.ID(c, "option")
+		if err != nil {
+			return web.Page{}, view, err
+		}
+		option, err := product.option(id)
+		if err != nil {
+			return web.Page{}, view, err
+		}
+		view.Option, form = &option, optionForm{option.Name, locale.Decimal(option.PriceMinor, web.Of(c).Store.Currency)}
+		title = app.Text{Key: "contracts.plan-title", Args: map[string]any{"Name": option.Name, "Product": product.Name}}
+	}
+	return web.Page{View: "contracts/catalogue-option", Frame: web.FrameAdmin, Title: title, Section: "settings", Data: view, Form: web.NewForm(form)}, view, nil
+}
+
+// EditOption answers GET /admin/settings/products/:id/options/new and /:option.
+func (h *Handlers) EditOption(c *fiber.Ctx) error {
+	page, _, err := h.optionPage(c)
+	if err != nil {
+		return err
+	}
+	return web.Render(c, page)
+}
+
+// SaveOption answers POST /admin/settings/products/:id/options and /:option.
+func (h *Handlers) SaveOption(c *fiber.Ctx) error {
+	page, view, err := h.optionPage(c)
+	if err != nil {
+		return err
+	}
+	id := ""
+	if view.Option != nil {
+		id = view.Option.ID
+	}
+	var form optionForm
+	if err = web.Bind(c, &form); err == nil {
+		entry := OptionEntry{Name: form.Name, PriceMinor: -1}
+		if minor, ok := locale.ParseMoney(form.Price, web.Of(c).Store.Currency); ok {
+			entry.PriceMinor = minor
+		}
+		err = h.service.SaveOption(c.UserContext(), web.Viewer(c), view.Product.ID, id, entry)
+	}
+	if err != nil {
+		return web.Rerender(c, err, page, form)
+	}
+	web.SetFlash(c, "good", "contracts.option-saved")
+	return web.Redirect(c, cataloguePath+"/"+view.Product.ID)
+}
+
+// ArchiveOption answers POST /admin/settings/products/:id/options/:option/archive and /restore.
+func (h *Handlers) ArchiveOption(c *fiber.Ctx) error {
+	_, view, err := h.optionPage(c)
+	if err != nil {
+		return err
+	}
+	if err := h.service.ArchiveOption(c.UserContext(), web.Viewer(c), view.Product.ID, view.Option.ID, strings.HasSuffix(c.Path(), "/restore")); err != nil {
+		return err
+	}
+	return web.Redirect(c, cataloguePath+"/"+view.Product.ID)
 }
 
 // deedForm is why the status of something is changed.

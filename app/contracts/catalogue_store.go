@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// catalogue lists products with their plans in three queries, those not sold any more last. id picks one, "" all.
+// catalogue lists products with their plans and options in four queries, those not sold any more last. id picks one, "" all.
 func catalogue(ctx context.Context, conn db.Conn, id string) ([]CatalogueProduct, error) {
 	products, err := db.All[CatalogueProduct](ctx, conn, `
 		select id, name, description, category, kind, position, archived_at from products where $1 = '' or id = nullif($1, '')::uuid
@@ -29,6 +29,17 @@ func catalogue(ctx context.Context, conn db.Conn, id string) ([]CatalogueProduct
 		select pp.from_id, pp.to_id from plan_paths pp join plans p on p.id = pp.from_id where $1 = '' or p.product_id = nullif($1, '')::uuid`, id)
 	if err != nil {
 		return nil, fmt.Errorf("read the paths of the catalogue: %w", err)
+	}
+	options, err := db.All[Option](ctx, conn, `
+		select id, product_id, name, price_minor, position, archived_at from product_options
+		where $1 = '' or product_id = nullif($1, '')::uuid order by archived_at is not null, position, lower(name), id`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read the options of the catalogue: %w", err)
+	}
+	for _, option := range options {
+		if k := slices.IndexFunc(products, func(p CatalogueProduct) bool { return p.ID == option.ProductID }); k >= 0 {
+			products[k].Options = append(products[k].Options, option)
+		}
 	}
 	for i := range plans {
 		for _, path := range paths {
@@ -55,7 +66,19 @@ func updateProduct(ctx context.Context, tx pgx.Tx, id string, e CatalogueEntry) 
 	return err
 }
 
-// archive takes a row of products or plans out of sale, or puts it back. table is never a person's input.
+func insertOption(ctx context.Context, tx pgx.Tx, productID string, e OptionEntry) error {
+	_, err := tx.Exec(ctx, `
+		insert into product_options (product_id, name, price_minor, position)
+		values ($1, $2, $3, coalesce((select max(position) + 1 from product_options where product_id = $1), 0))`, productID, e.Name, e.PriceMinor)
+	return err
+}
+
+func updateOption(ctx context.Context, tx pgx.Tx, id string, e OptionEntry) error {
+	_, err := tx.Exec(ctx, "update product_options set name = $2, price_minor = $3 where id = $1", id, e.Name, e.PriceMinor)
+	return err
+}
+
+// archive takes a row of products, plans or product_options out of sale, or puts it back. table is never a person's input.
 func archive(ctx context.Context, tx pgx.Tx, table, id string, restore bool) error {
 	_, err := tx.Exec(ctx, "update "+table+" set archived_at = case when not $2 then now() end where id = $1", id, restore)
 	return err

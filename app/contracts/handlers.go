@@ -341,7 +341,7 @@ func (h *Handlers) overview(c *fiber.Ctx, item Item) (web.Page, error) {
 // eventIcons draw events.
 var eventIcons = map[string]string{
 	EventCreate: "plus", EventActivate: "circle-check", EventSuspend: "triangle-alert", EventUnsuspend: "circle-check", EventCancel: "ban",
-	EventEnd: "timer-off", EventProductAdded: "package",
+	EventEnd: "timer-off", EventProductAdded: "package", "option-added": "plus", "option-removed": "x",
 	delegates.EventInvite: "user-plus", delegates.EventAccept: "share-2", delegates.EventDecline: "user-x", delegates.EventRevoke: "user-x", delegates.EventLeave: "log-out",
 	delegates.EventAsk: "circle-help", delegates.EventAllow: "check", delegates.EventRefuse: "x",
 }

@@ -48,6 +48,15 @@ var demoProducts = []struct {
 	{"Site migration", "We move a website here, with its mail.", "", nil, []demoPlan{{"Up to 10 GB", 0, 0, 14900, nil}}},
 }
 
+// demoOptions are what demoProducts can be bought with besides, by product, at a price a month.
+var demoOptions = map[string][]struct {
+	name  string
+	price int64
+}{
+	"Web hosting Standard": {{"Daily backups", 200}, {"Dedicated IP address", 300}},
+	"Web hosting Business": {{"Dedicated IP address", 300}},
+}
+
 // demoContract is what an account holder of the demo store bought. Without a term in its plan it is a one-off purchase.
 type demoContract struct {
 	by       string // e-mail of the account's owner
@@ -156,6 +165,11 @@ func loadCatalogue(ctx context.Context, tx pgx.Tx) (map[string]loadedPlan, error
 		pack := p.pack
 		if pack == nil {
 			pack = map[string]any{}
+		}
+		for k, option := range demoOptions[p.name] {
+			if _, err := tx.Exec(ctx, "insert into product_options (product_id, name, price_minor, position) values ($1, $2, $3, $4)", product, option.name, option.price, k); err != nil {
+				return nil, fmt.Errorf("add the option %s of %s: %w", option.name, p.name, err)
+			}
 		}
 		for k, plan := range p.plans {
 			loaded := loadedPlan{demoPlan: plan, product: product, category: p.category, pack: pack}

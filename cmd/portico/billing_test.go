@@ -31,9 +31,17 @@ func TestBilling_Flow(t *testing.T) {
 		owner.press("Take cancellation back")
 		owner.says("The contract goes on.")
 
+		owner.follow("Options")
+		owner.check("Daily backups")
+		owner.press("Show price")
+		owner.says("To pay now")
+		owner.press("Save options")
+		owner.says("The options are changed.")
+		owner.says("Daily backups")
+
 		owner.follow("Upgrade or downgrade")
 		owner.says("Given back")
-		owner.press("Upgrade to Two years")
+		owner.press("Upgrade to Web hosting Business, Two years")
 		owner.says("The plan is changed.")
 		invoice := "/invoices/" + s.text("select id from invoices where contract_id = $1 order by number desc limit 1", contract)
 		owner.visit(invoice)
@@ -89,11 +97,11 @@ func TestBilling(t *testing.T) {
 	owner.get(base+"/billing").submit(base+"/cancellation/back").follow().want(http.StatusOK, "Cancel contract")
 
 	// Upgrade at the price that was shown.
-	page := owner.get(base+"/plan").want(http.StatusOK, "Upgrade to Two years", "Given back")
+	page := owner.get(base+"/plan").want(http.StatusOK, "Upgrade to Web hosting Business, Two years", "Given back")
 	plan := page.find("form[action^='"+base+"/plan'] input[name=plan]").AttrOr("value", "")
 	post(owner, base+"/plan", url.Values{"plan": {plan}, "shown": {"1"}}).follow().want(http.StatusOK, "The price changed since the page was shown.")
 	page.submit(page.find("form[action^='"+base+"/plan']").AttrOr("action", "")).follow().want(http.StatusOK, "The plan is changed.")
-	owner.get(base).want(http.StatusOK, "changed the plan from Two years to Two years")
+	owner.get(base).want(http.StatusOK, "changed the plan from Web hosting Standard, Two years to Web hosting Business, Two years")
 	invoice := s.text("select id from invoices where contract_id = $1 order by number desc limit 1", contract)
 	if got := s.text("select status from invoices where id = $1", invoice); got != "unpaid" {
 		t.Fatalf("the invoice of the upgrade is %s", got)
@@ -112,13 +120,13 @@ func TestBilling(t *testing.T) {
 	// A delegate and a stranger, over page, fragment, download, PDF and deed.
 	s.settle()
 	before := snapshot(t, s)
-	for _, path := range []string{base + "/billing", base + "/cancellation", base + "/plan", base + "/label"} {
+	for _, path := range []string{base + "/billing", base + "/cancellation", base + "/plan", base + "/label", base + "/options"} {
 		for _, header := range []http.Header{nil, htmx} {
 			delegate.do("GET", path, header, nil).want(http.StatusForbidden)
 			stranger.do("GET", path, header, nil).want(http.StatusNotFound)
 		}
 	}
-	for _, path := range []string{"/auto-renew", "/cancellation", "/cancellation/back", "/plan", "/label"} {
+	for _, path := range []string{"/auto-renew", "/cancellation", "/cancellation/back", "/plan", "/label", "/options"} {
 		form := url.Values{"on": {"on"}}
 		if path == "/cancellation" {
 			form = url.Values{"when": {"now"}}

@@ -235,8 +235,10 @@ func (w *walk) sample(route server.Route) (path string, form url.Values) {
 			archived = "now()"
 		}
 		w.site.exec("update plans set archived_at = "+archived+" where id = $1", plan)
-		w.site.exec("update products set archived_at = "+archived+" where id = (select product_id from plans where id = $1)", plan)
-		path = strings.NewReplacer(":id", w.site.text("select product_id from plans where id = $1", plan), ":plan", plan).Replace(path)
+		product := w.site.text("select product_id from plans where id = $1", plan)
+		w.site.exec("update products set archived_at = "+archived+" where id = $1", product)
+		w.site.exec("update product_options set archived_at = "+archived+" where product_id = $1", product)
+		path = strings.NewReplacer(":id", product, ":plan", plan, ":option", w.site.text("select id from product_options where product_id = $1 order by position limit 1", product)).Replace(path)
 	case strings.HasPrefix(path, "/manage/:id"), strings.HasPrefix(path, "/admin/manage/:id"):
 		product := w.managed(own)
 		path = strings.NewReplacer(":id", product, ":action", "getInfo").Replace(path)
