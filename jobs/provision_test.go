@@ -263,7 +263,7 @@ func ask(ctx context.Context, c provisioning.Call, path string) (map[string]any,
 // quick are the durations of runs as these tests have them.
 var quick = provisioning.Limits{
 	Slack: 300 * time.Millisecond, Age: 24 * time.Hour, ResultLife: 10 * time.Second, Later: 2 * time.Second, Paused: 100 * time.Millisecond, AtOnce: 4,
-	Looks: []time.Duration{50 * time.Millisecond, 100 * time.Millisecond}, Proof: 5 * time.Minute,
+	Looks: []time.Duration{50 * time.Millisecond, 100 * time.Millisecond}, Approval: time.Hour, Proof: 5 * time.Minute,
 }
 
 func newRuns(pool *pgxpool.Pool, ring *keys.Ring, catalogue *locale.Catalogue, mails *mail.Service, limits provisioning.Limits) (*provisioning.Service, error) {

@@ -18,6 +18,7 @@ create table delegates (
     until_closed boolean not null default false,    -- of a ticket: writing ends with it, reading stays
     may_act     boolean not null default true,      -- of a contract: run provisioning actions
     may_tickets boolean not null default true,      -- of a contract: open and read tickets
+    ask_first   boolean not null default false,     -- of a contract: what their actions change waits for the owner's approval
     asked_at    timestamptz,                        -- of a contract: asked to run actions again, and has no answer
     used_at     timestamptz,                        -- last use, noted at most once an hour
     created_at  timestamptz not null default now(),

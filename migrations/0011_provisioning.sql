@@ -67,7 +67,7 @@ create table provision_runs (
     params           jsonb not null default '{}',
     domain           text not null default '',
     username         text not null default '',
-    status           text not null default 'queued' check (status in ('queued', 'running', 'retrying', 'succeeded', 'failed', 'cancelled')),
+    status           text not null default 'queued' check (status in ('approval', 'queued', 'running', 'retrying', 'succeeded', 'failed', 'cancelled')),
     unknown_outcome  boolean not null default false,
     settled          text not null default '' check (settled in ('', 'done', 'absent')), -- what an admin found out about an unknown outcome
     settled_by       text not null default '',
@@ -86,6 +86,9 @@ create table provision_runs (
     changes          jsonb not null default '[]', -- fields before and after
     result           jsonb not null default '{}', -- what was returned and is not secret
     ticket_id        uuid,                     -- the ticket opened about it
+    decided_by       uuid,                     -- who approved it, or declined, where the owner wanted to be asked
+    decided_by_name  text not null default '',
+    decided_at       timestamptz,
     created_at       timestamptz not null default clock_timestamp(),
     started_at       timestamptz,
     finished_at      timestamptz,
@@ -97,6 +100,7 @@ create index provision_runs_product on provision_runs (product_id, id desc);
 create index provision_runs_account on provision_runs (account_id, id desc);
 create index provision_runs_waiting on provision_runs (operation_key) where waiting;
 create index provision_runs_open on provision_runs (product_id, id) where status in ('queued', 'running', 'retrying');
+create index provision_runs_approval on provision_runs (id) where status = 'approval';
 create index provision_runs_configuration on provision_runs (configuration_id, id) where status in ('queued', 'running', 'retrying');
 create index provision_runs_ticket on provision_runs (ticket_id) where ticket_id is not null;
 create index provision_runs_helped on provision_runs (product_id, action, id desc) where ticket_id is not null;

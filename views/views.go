@@ -144,7 +144,7 @@ func statusIcon(status string) string {
 		return "message-square-reply"
 	case "client-replied":
 		return "message-circle"
-	case "waiting":
+	case "waiting", "approval":
 		return "hourglass"
 	case "closed":
 		return "lock"

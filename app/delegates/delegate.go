@@ -65,6 +65,7 @@ type Delegate struct {
 	UntilClosed    bool
 	MayAct         bool
 	MayTickets     bool
+	AskFirst       bool       // what their actions change waits for the owner's approval
 	AskedAt        *time.Time // since when they ask to run actions again, nil if they don't
 	UsedAt         *time.Time // last use, to the hour
 	Over           bool       // EndsAt has come
@@ -110,6 +111,7 @@ type Terms struct {
 	UntilClosed bool
 	MayAct      bool
 	MayTickets  bool
+	AskFirst    bool // of a contract: what their actions change waits for the owner's approval
 }
 
 // Invitation is what the accept page shows.

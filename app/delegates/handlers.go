@@ -182,9 +182,10 @@ func (h *Handlers) Extend(c *fiber.Ctx) error {
 
 // termsForm is until when an access lasts, and what it is for.
 type termsForm struct {
-	Ends    string   `form:"ends"` // "", "closed" or "on"
-	EndsOn  string   `form:"ends_on"`
-	Allowed []string `form:"allowed"` // "actions", "tickets"
+	Ends     string   `form:"ends"` // "", "closed" or "on"
+	EndsOn   string   `form:"ends_on"`
+	Allowed  []string `form:"allowed"` // "actions", "tickets"
+	AskFirst bool     `form:"ask_first"`
 }
 
 func (h *Handlers) termsPage(c *fiber.Ctx) (web.Page, termsForm, error) {
@@ -216,7 +217,7 @@ func (h *Handlers) termsPage(c *fiber.Ctx) (web.Page, termsForm, error) {
 		return web.Page{}, termsForm{}, err
 	}
 	page.Parts = append(page.Parts, panelPart)
-	form := termsForm{}
+	form := termsForm{AskFirst: d.AskFirst}
 	switch {
 	case d.EndsAt != nil:
 		form.Ends, form.EndsOn = "on", d.EndsAt.In(web.Of(c).Zone).AddDate(0, 0, -1).Format(time.DateOnly)
@@ -274,7 +275,7 @@ func (h *Handlers) Update(c *fiber.Ctx) error {
 }
 
 func (f termsForm) terms() (Terms, error) {
-	var terms Terms
+	terms := Terms{AskFirst: f.AskFirst}
 	switch f.Ends {
 	case "":
 	case "closed":

@@ -353,7 +353,7 @@ func (s *Service) SetTerms(ctx context.Context, v app.Viewer, kind, id, delegate
 			endsAt = &end
 		}
 		if t.Kind == Ticket {
-			terms.MayAct, terms.MayTickets = true, true
+			terms.MayAct, terms.MayTickets, terms.AskFirst = true, true, false
 		} else {
 			terms.UntilClosed = false
 		}

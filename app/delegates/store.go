@@ -43,7 +43,7 @@ const hiddenSQL = `(select count(*) from contract_products cp join tickets t on 
 const columns = `d.id, case when d.ticket_id is null then 'contract' else 'ticket' end as kind, coalesce(d.ticket_id, d.contract_id) as thing_id,
 	d.user_id, u.name, u.email, d.status, d.invited_by_name, d.invited_at,
 	(select k.expires_at from tokens k where k.delegate_id = d.id and k.used_at is null and k.expires_at > now() and d.status = 'invited') as link_until,
-	d.accepted_at, d.finished_at, d.finished_by_name, d.ends_at, d.until_closed, d.may_act, d.may_tickets, d.asked_at, d.used_at,
+	d.accepted_at, d.finished_at, d.finished_by_name, d.ends_at, d.until_closed, d.may_act, d.may_tickets, d.ask_first, d.asked_at, d.used_at,
 	coalesce(d.ends_at <= now(), false) as over`
 
 const from = " from delegates d join users u on u.id = d.user_id "
@@ -180,8 +180,10 @@ func finish(ctx context.Context, tx pgx.Tx, id, status string, v app.Viewer) err
 }
 
 func setTerms(ctx context.Context, tx pgx.Tx, id string, endsAt *time.Time, terms Terms) error {
-	_, err := tx.Exec(ctx, "update delegates set ends_at = $2, until_closed = $3, may_act = $4, may_tickets = $5, asked_at = case when $4 then null else asked_at end where id = $1",
-		id, endsAt, terms.UntilClosed, terms.MayAct, terms.MayTickets)
+	_, err := tx.Exec(ctx, `
+		update delegates set ends_at = $2, until_closed = $3, may_act = $4, may_tickets = $5, ask_first = $6,
+			asked_at = case when $4 then null else asked_at end where id = $1`,
+		id, endsAt, terms.UntilClosed, terms.MayAct, terms.MayTickets, terms.AskFirst)
 	return err
 }
 

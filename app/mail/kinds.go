@@ -68,6 +68,8 @@ var kinds = map[string]kind{
 	"actions-asked":         {page: fromData, data: []string{"Thing", "ID", "Subject", "Name", "Page"}},
 	"actions-answered":      {page: fromData, data: []string{"Delegate", "Subject", "Name", "Answer", "Page"}},
 	"provision-failed":      {page: fromData, data: []string{"Run", "Product", "Account", "Action", "Reason", "Page"}},
+	"provision-approval":    {page: fromData, data: []string{"Run", "Product", "Action", "Name", "Page"}},
+	"provision-answered":    {page: fromData, data: []string{"Run", "Product", "Action", "Name", "Answer", "Page"}},
 	"provision-paused":      {page: fromData, data: []string{"Configuration", "Reason", "Page"}},
 	"provision-notice":      {page: fromData, second: "/security", data: []string{"Run", "Product", "Action", "Name", "Page"}},
 	"ticket-status":         {page: fromData, second: mailSettings, data: []string{"Ticket", "Subject", "Number", "Page", "Status"}},

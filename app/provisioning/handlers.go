@@ -69,6 +69,7 @@ type Line struct {
 	CanSettle bool
 	CanStop   bool
 	CanOpen   bool   // what it handed out is ready for the viewer
+	CanDecide bool   // the viewer may approve or decline it now
 	CanHelp   bool   // the viewer may open a ticket about it, and there is none
 	Ticket    string // the address of the ticket about it, for who may have tickets about the product
 	Token     string // of the forms below it
@@ -182,6 +183,7 @@ func (h *Handlers) line(r *web.Request, p Product, run RunView) Line {
 		l.Turns = append(l.Turns, Turn{cmp.Or(turnIcons[a.Outcome], "circle-dot"), at.Format(time.RFC3339), at.Format(time.TimeOnly), took(a.Took()), a.Message, a.Detail})
 	}
 	l.CanOpen = run.ResultBy != nil
+	l.CanDecide = run.Status == Approval && p.mayDecide() && access.Check(r.Viewer, "runs", "decide") == nil
 	l.CanUndo = run.CanUndo(run.Function) && p.mayRun(run.Function) == nil && p.possible(run.Function)
 	l.CanRetry = p.OfStore() && p.Allows("run_retry") && run.CanRetry() && run.Settled != "done"
 	l.CanSettle = l.CanRetry && run.Unsettled()
@@ -519,6 +521,7 @@ type runView struct {
 	Line    Line
 	Product Product
 	Back    string
+	Plan    []Value // of a run that waits for approval: what it would change
 }
 
 // ShowRun answers GET /runs/:id: one run, live.
@@ -532,7 +535,7 @@ func (h *Handlers) ShowRun(c *fiber.Ctx) error {
 	h.allowLogins(c, r.Viewer, []Action{{Function: run.Function, Run: &line}})
 	page := web.Page{
 		View: "provisioning/run", Title: app.Text{Key: "provisioning.action-title", Args: map[string]any{"Action": line.Label, "Product": cmp.Or(p.Identifier, p.Name)}},
-		Section: "products", Data: runView{line, p, managePath(p.ContractID, p.ID, p.OfStore())}, Parts: []string{"provisioning/run-state"},
+		Section: "products", Data: runView{line, p, managePath(p.ContractID, p.ID, p.OfStore()), plan(r, p, run)}, Parts: []string{"provisioning/run-state"},
 	}
 	if p.OfStore() {
 		page.Frame, page.Section = web.FrameAdmin, "clients"

@@ -84,7 +84,7 @@ func (s *Service) begin(ctx context.Context, tx pgx.Tx, runID string) (t *turn, 
 	if err := lockProduct(ctx, tx, run.ProductID); err != nil {
 		return nil, nil, err
 	}
-	if run, err = lockRun(ctx, tx, runID); err != nil || run.Final() {
+	if run, err = lockRun(ctx, tx, runID); err != nil || run.Final() || run.Status == Approval {
 		return nil, nil, err
 	}
 	if first, err := firstInLine(ctx, tx, run); err != nil || !first {
@@ -115,7 +115,7 @@ func (s *Service) begin(ctx context.Context, tx pgx.Tx, runID string) (t *turn, 
 		}
 		return nil, &Ended{family}, s.finish(ctx, tx, t, ending{Status: status, Family: family, Message: t.say.T("provisioning.ended-"+family, pairs...), Unknown: family == FamilyUnknown})
 	}
-	if time.Since(run.CreatedAt) > s.limits.Age {
+	if time.Since(run.since()) > s.limits.Age {
 		if run.Waiting {
 			return stop(Failed, FamilyWaited)
 		}
@@ -345,7 +345,7 @@ func (s *Service) settleTurn(ctx context.Context, tx pgx.Tx, t *turn, result Res
 	var unknown *Unknown
 	var lookUp *lookUpFailed
 	errors.As(failure, &lookUp)
-	last := pause <= 0 || t.run.Attempts >= t.run.MaxAttempts || time.Since(t.run.CreatedAt)+pause > s.limits.Age
+	last := pause <= 0 || t.run.Attempts >= t.run.MaxAttempts || time.Since(t.run.since())+pause > s.limits.Age
 	scrub := func(text string) string { return mail.Redact(t.wire.Scrub(text)) }
 	a := Attempt{RunID: t.run.ID, Attempt: t.number, StartedAt: t.at}
 	e := ending{Reference: t.run.Reference}

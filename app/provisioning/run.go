@@ -8,6 +8,7 @@ import (
 
 // The statuses of a run. A run ends in one of the last three, and then never changes its status again.
 const (
+	Approval  = "approval" // a delegate's, which waits for the owner's
 	Queued    = "queued"
 	Running   = "running" // also while the provider goes on working: Run.Waiting
 	Retrying  = "retrying"
@@ -17,7 +18,7 @@ const (
 )
 
 // Statuses lists every status, in the order of lists.
-var Statuses = []string{Queued, Running, Retrying, Succeeded, Failed, Cancelled}
+var Statuses = []string{Approval, Queued, Running, Retrying, Succeeded, Failed, Cancelled}
 
 // What somebody is to one bought product, beside the relations of contracts: the portal itself.
 const (
@@ -81,6 +82,8 @@ type Run struct {
 	Changes           []FieldChange
 	Result            map[string]any // without secrets
 	TicketID          *string
+	DecidedByName     string // who approved or declined it, "" where nobody was asked or has answered
+	DecidedAt         *time.Time
 	CreatedAt         time.Time
 	StartedAt         *time.Time
 	FinishedAt        *time.Time
@@ -89,6 +92,14 @@ type Run struct {
 
 // Final tells whether the run is over.
 func (r Run) Final() bool { return r.FinishedAt != nil }
+
+// since is when it began to be anybody's business to run it.
+func (r Run) since() time.Time {
+	if r.DecidedAt != nil {
+		return *r.DecidedAt
+	}
+	return r.CreatedAt
+}
 
 // Overdue tells whether the run should have been over: its worker is gone, or stuck.
 func (r Run) Overdue(now time.Time) bool {
@@ -107,7 +118,9 @@ func (r Run) Duration() time.Duration {
 func (r Run) Unsettled() bool { return r.UnknownOutcome && r.Settled == "" }
 
 // CanCancel tells whether nothing is under way at the provider that a cancellation could not stop.
-func (r Run) CanCancel() bool { return r.Status == Queued || r.Status == Retrying || r.Waiting }
+func (r Run) CanCancel() bool {
+	return r.Status == Approval || r.Status == Queued || r.Status == Retrying || r.Waiting
+}
 
 // CanRetry tells whether it may be tried again as a new run.
 func (r Run) CanRetry() bool { return r.Status == Failed || r.Status == Cancelled }
@@ -169,9 +182,13 @@ type Product struct {
 	Identifier        string   // what people know it by, e.g. its domain
 	Optional          []string // optional functions that an admin switched on
 	ForDelegates      []string // functions that an admin switched on for delegates
+	AskFirst          bool     // of a Delegate: what changes something waits for the owner's approval
 	Asked             bool     // of a Delegate who may not act: the owner was asked for it, and did not answer yet
 	contracts.Access
 }
+
+// title is what people know the product by.
+func (p Product) title() string { return or(p.Identifier, p.Name) }
 
 // Key is where a page of runs begins: after the run of this id. The zero Key is the first page.
 type Key string

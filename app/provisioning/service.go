@@ -33,13 +33,14 @@ type Limits struct {
 	Paused     time.Duration   // between two looks at a paused configuration
 	AtOnce     int             // calls of one configuration at the same time, so that a slow provider takes only its own slots
 	Looks      []time.Duration // between looks at a provider that goes on working; the last one repeats
+	Approval   time.Duration   // how long a run waits for the owner's approval; so long its secret parameters are kept
 	Proof      time.Duration   // how fresh the password or second factor must be for what is dangerous
 }
 
 // DefaultLimits are those of threats and faults, section 3.
 var DefaultLimits = Limits{
 	Slack: 30 * time.Second, Age: 24 * time.Hour, ResultLife: time.Minute, Later: outbound.MaxRetryAfter, Paused: time.Minute, AtOnce: 8,
-	Looks: []time.Duration{5 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, time.Hour}, Proof: 5 * time.Minute,
+	Looks: []time.Duration{5 * time.Second, 15 * time.Second, time.Minute, 5 * time.Minute, time.Hour}, Approval: 7 * 24 * time.Hour, Proof: 5 * time.Minute,
 }
 
 // Service is provisioning. Safe for concurrent use.
@@ -67,9 +68,13 @@ type Config struct {
 	Limits    Limits
 }
 
-// NewService returns a Service.
+// NewService returns a Service, and tells mails who may get those about approvals.
 func NewService(c Config) *Service {
-	return &Service{c.Pool, c.Keys, c.Catalogue, c.Mail, c.Jobs, c.Drivers, c.Outbound, c.Limits, nil}
+	s := &Service{c.Pool, c.Keys, c.Catalogue, c.Mail, c.Jobs, c.Drivers, c.Outbound, c.Limits, nil}
+	for _, kind := range []string{"provision-approval", "provision-answered"} {
+		c.Mail.Ask(kind, s.askMail)
+	}
+	return s
 }
 
 // rateRun is how often one person may ask for a run.
@@ -98,7 +103,7 @@ type Asking struct {
 //
 // Returns app.ErrNotFound to a stranger, app.ErrForbidden, app.ErrProof for what needs a fresh one, *app.Invalid for parameters that
 // are wrong or not declared, app.ErrConflict where the product's state does not allow it or a form is posted again with other
-// values, *app.Limited after 240 in an hour. Queues mail to the owner for what is dangerous, notifies.
+// values, *app.Limited after 240 in an hour. Queues mail to the owner for what is dangerous or waits for approval, notifies.
 func (s *Service) Request(ctx context.Context, v app.Viewer, a Asking) (Run, error) {
 	if err := access.Check(v, "runs", "request"); err != nil {
 		return Run{}, err
@@ -188,10 +193,18 @@ func (s *Service) add(ctx context.Context, v app.Viewer, productID string, f Fun
 				run.OperationKey, run.InDoubt = from.run.OperationKey, true
 			}
 		}
+		if p.waits(f) {
+			run.Status = Approval
+		}
 		if err := s.insert(ctx, tx, &run, f, p, params); err != nil {
 			return err
 		}
-		if f.dangerous() {
+		switch {
+		case run.Status == Approval:
+			if err := s.askApproval(ctx, tx, p, run); err != nil {
+				return err
+			}
+		case f.dangerous():
 			if err := s.tellOwner(ctx, tx, v, p, run, f); err != nil {
 				return err
 			}
@@ -215,7 +228,7 @@ func newRun(id string, p Product, f Function) Run {
 	}
 }
 
-// insert stores a run with its sealed parameters and its job.
+// insert stores a run with its sealed parameters and its job, which one that waits for approval gets later.
 func (s *Service) insert(ctx context.Context, tx pgx.Tx, run *Run, f Function, p Product, params map[string]any) error {
 	open, secret := Split(f.Params, params)
 	run.Params = open
@@ -232,6 +245,9 @@ func (s *Service) insert(ctx context.Context, tx pgx.Tx, run *Run, f Function, p
 		if err := putSecret(ctx, tx, run.ID, "params", run.ActorID, sealed, 0); err != nil {
 			return fmt.Errorf("store the secret parameters of a run: %w", err)
 		}
+	}
+	if run.Status == Approval {
+		return nil
 	}
 	return s.enqueue(ctx, tx, run.ID, run.ActorID == nil)
 }

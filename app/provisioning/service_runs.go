@@ -364,10 +364,13 @@ func (s *Service) Settle(ctx context.Context, v app.Viewer, id string, done bool
 	return run, err
 }
 
-// Rescue queues open runs again whose job or worker is gone, and drops secrets that were not taken. It returns how many runs it found.
+// Rescue queues open runs again whose job or worker is gone, cancels those that nobody approved, and drops secrets that were not taken. It returns how many runs it found.
 func (s *Service) Rescue(ctx context.Context) (int, error) {
 	if err := dropExpired(ctx, s.pool); err != nil {
 		return 0, fmt.Errorf("drop what was not taken: %w", err)
+	}
+	if err := s.expire(ctx); err != nil {
+		return 0, err
 	}
 	ids, err := lost(ctx, s.pool, PerformArgs{}.Kind(), 500)
 	if err != nil {

@@ -24,6 +24,7 @@ const productFrom = ` from contract_products p left join contracts c on c.id = p
 
 // accessColumns are a Product's access, and how the owner limited a delegate's.
 const accessColumns = `access.relation, access.permissions, access.delegate_id, access.accepted_at,
+	coalesce((select d.ask_first from delegates d where d.id = access.delegate_id), false) as ask_first,
 	coalesce((select d.asked_at is not null from delegates d where d.id = access.delegate_id), false) as asked`
 
 // productByID returns a bought product as a user sees it, or app.ErrNotFound to a stranger.
@@ -40,7 +41,7 @@ func productsByID(ctx context.Context, conn db.Conn, userID string, ids []string
 
 // anyProduct returns a bought product as the portal itself sees it.
 func anyProduct(ctx context.Context, conn db.Conn, id string) (Product, error) {
-	return db.One[Product](ctx, conn, "select "+productColumns+", 'system' as relation, '{}'::text[] as permissions, null::uuid as delegate_id, null::timestamptz as accepted_at, false as asked"+productFrom+" where p.id = $1", id)
+	return db.One[Product](ctx, conn, "select "+productColumns+", 'system' as relation, '{}'::text[] as permissions, null::uuid as delegate_id, null::timestamptz as accepted_at, false as ask_first, false as asked"+productFrom+" where p.id = $1", id)
 }
 
 // lockProduct makes the runs of one product take turns: whoever adds or ends one holds it.
@@ -81,7 +82,7 @@ func factsOf(ctx context.Context, conn db.Conn, productID string) (map[string]an
 const runColumns = `r.id, r.product_id, r.product_name, r.account_id, r.account_name, r.contract_id, r.category, r.action, r.driver, r.configuration_id, r.configuration_name,
 	r.actor_id, r.actor_name, r.actor_relation, r.actor_ip, r.delegate_id, r.operation_key, r.cause, r.origin_id, r.params, r.status, r.unknown_outcome, r.settled, r.settled_by,
 	r.error_family, r.message, r.attempts, r.max_attempts, r.turn, r.turn_at, r.deadline_at, r.in_doubt, r.next_at, r.waiting, r.waiting_since, r.reference, r.changes, r.result,
-	r.ticket_id, r.created_at, r.started_at, r.finished_at, r.duration_ms`
+	r.ticket_id, r.decided_by_name, r.decided_at, r.created_at, r.started_at, r.finished_at, r.duration_ms`
 
 func runByID(ctx context.Context, conn db.Conn, id string) (Run, error) {
 	return db.One[Run](ctx, conn, "select "+runColumns+" from provision_runs r where r.id = $1", id)
@@ -138,10 +139,10 @@ func attemptsOf(ctx context.Context, conn db.Conn, runIDs []string) ([]Attempt, 
 func insertRun(ctx context.Context, tx pgx.Tx, r Run, domain, username string) error {
 	_, err := tx.Exec(ctx, `
 		insert into provision_runs (id, product_id, product_name, account_id, account_name, contract_id, category, action, driver, configuration_id, configuration_name,
-			actor_id, actor_name, actor_relation, actor_ip, delegate_id, operation_key, cause, origin_id, params, max_attempts, in_doubt, ticket_id, domain, username)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)`,
+			actor_id, actor_name, actor_relation, actor_ip, delegate_id, operation_key, cause, origin_id, params, max_attempts, in_doubt, ticket_id, status, domain, username)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)`,
 		r.ID, r.ProductID, r.ProductName, r.AccountID, r.AccountName, r.ContractID, r.Category, r.Action, r.Driver, r.ConfigurationID, r.ConfigurationName,
-		r.ActorID, r.ActorName, r.ActorRelation, r.ActorIP, r.DelegateID, r.OperationKey, r.Cause, r.OriginID, r.Params, r.MaxAttempts, r.InDoubt, r.TicketID, domain, username)
+		r.ActorID, r.ActorName, r.ActorRelation, r.ActorIP, r.DelegateID, r.OperationKey, r.Cause, r.OriginID, r.Params, r.MaxAttempts, r.InDoubt, r.TicketID, r.Status, domain, username)
 	return err
 }
 
@@ -209,18 +210,20 @@ func resultsFor(ctx context.Context, conn db.Conn, userID string, runIDs []strin
 	return open, err
 }
 
-// firstInLine tells whether no older run of the product is open.
+// firstInLine tells whether it is an open run's turn: what was begun goes on before what was not, and older runs go before younger ones.
+// One that was approved late is older than what was begun meanwhile.
 func firstInLine(ctx context.Context, conn db.Conn, r Run) (bool, error) {
 	var first bool
 	err := conn.QueryRow(ctx, `
-		select not exists (select from provision_runs where product_id = $1 and id < $2 and status in ('queued', 'running', 'retrying'))`, r.ProductID, r.ID).Scan(&first)
+		select not exists (select from provision_runs where product_id = $1 and status in ('queued', 'running', 'retrying')
+			and (started_at is null, id) < ($3::bool, $2::uuid))`, r.ProductID, r.ID, r.StartedAt == nil).Scan(&first)
 	return first, err
 }
 
-// nextInLine returns the oldest open run of a product, "" if there is none, and whether the system asked for it.
+// nextInLine returns the open run of a product whose turn it is, "" if there is none, and whether the system asked for it.
 func nextInLine(ctx context.Context, conn db.Conn, productID string) (id string, bySystem bool, err error) {
 	rows, err := conn.Query(ctx, `
-		select id::text, actor_id is null from provision_runs where product_id = $1 and status in ('queued', 'running', 'retrying') order by id limit 1`, productID)
+		select id::text, actor_id is null from provision_runs where product_id = $1 and status in ('queued', 'running', 'retrying') order by started_at is null, id limit 1`, productID)
 	if err != nil {
 		return "", false, err
 	}
@@ -361,12 +364,44 @@ func ownerOf(ctx context.Context, conn db.Conn, accountID string) ([]person, err
 		where au.account_id = $1 and au.relation = 'owner' and u.disabled_at is null`, accountID)
 }
 
+// personByID returns somebody who can be written to, as a list of at most one.
+func personByID(ctx context.Context, conn db.Conn, id string) ([]person, error) {
+	return db.All[person](ctx, conn, "select id, name, email, language, time_zone from users where id = $1 and disabled_at is null", id)
+}
+
+// setDecided notes who approved a run, which is queued then, or declined it.
+func setDecided(ctx context.Context, tx pgx.Tx, id, userID, name string, approve bool) error {
+	_, err := tx.Exec(ctx, `
+		update provision_runs set decided_by = $2, decided_by_name = $3, decided_at = clock_timestamp(), status = case when $4 then 'queued' else status end where id = $1`,
+		id, userID, name, approve)
+	return err
+}
+
+// staleApproval is a run that will not be approved any more.
+type staleApproval struct {
+	ID        string
+	ProductID string
+	Late      bool // for its age; else its delegate is out
+}
+
+// staleApprovals lists runs that have waited for too long, or whose delegate could not have them any more.
+func staleApprovals(ctx context.Context, conn db.Conn, age time.Duration, limit int) ([]staleApproval, error) {
+	return db.All[staleApproval](ctx, conn, `
+		select id, product_id, late from (
+			select r.id, r.product_id, r.created_at < clock_timestamp() - $1 * interval '1 microsecond' as late,
+				exists (select from delegates d join contracts c on c.id = d.contract_id join users u on u.id = d.user_id
+					where d.id = r.delegate_id and d.may_act and `+contracts.RunningGrantSQL+` and c.status in ('active', 'suspended') and u.disabled_at is null) as granted
+			from provision_runs r where r.status = 'approval') w
+		where late or not granted order by id limit $2`, age.Microseconds(), limit)
+}
+
 // lost lists open runs that nobody will work any more: their job is gone, or their worker is.
 func lost(ctx context.Context, conn db.Conn, kind string, limit int) (ids []string, err error) {
 	rows, err := conn.Query(ctx, `
 		select r.id::text from provision_runs r
 		where r.status in ('queued', 'running', 'retrying')
-		and not exists (select from provision_runs o where o.product_id = r.product_id and o.id < r.id and o.status in ('queued', 'running', 'retrying'))
+		and not exists (select from provision_runs o where o.product_id = r.product_id and o.status in ('queued', 'running', 'retrying')
+			and (o.started_at is null, o.id) < (r.started_at is null, r.id))
 		and not exists (select from river_job j where j.kind = $1 and j.args ->> 'run_id' = r.id::text
 			and j.state in ('available', 'pending', 'retryable', 'scheduled'))
 		and (r.deadline_at < clock_timestamp()
@@ -470,7 +505,7 @@ func resume(ctx context.Context, tx pgx.Tx, id string) (runIDs []string, err err
 		return nil, err
 	}
 	rows, err := tx.Query(ctx, `
-		select distinct on (product_id) id::text from provision_runs where configuration_id = $1 and status in ('queued', 'running', 'retrying') order by product_id, id`, id)
+		select distinct on (product_id) id::text from provision_runs where configuration_id = $1 and status in ('queued', 'running', 'retrying') order by product_id, started_at is null, id`, id)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // Statuses of runs, in the order of a run's life.
-var Statuses = []string{"queued", "running", "retrying", "succeeded", "failed", "cancelled"}
+var Statuses = []string{"approval", "queued", "running", "retrying", "succeeded", "failed", "cancelled"}
 
 // System as a Filter's Actor is the portal itself.
 const System = "system"

@@ -62,7 +62,7 @@ func draw(r *web.Request, h Histogram, href func(from, to time.Time) string) *ch
 	totals := h.Totals()
 	ch := &chart{
 		Width: chartWidth, Height: chartHeight, Succeeded: totals["succeeded"], Failed: totals["failed"], Off: totals["cancelled"],
-		Open: totals["queued"] + totals["running"] + totals["retrying"], Start: h.Start.Format(time.RFC3339), StepSeconds: int(h.Step / time.Second),
+		Open: totals["approval"] + totals["queued"] + totals["running"] + totals["retrying"], Start: h.Start.Format(time.RFC3339), StepSeconds: int(h.Step / time.Second),
 		Newest: h.Newest, Late: h.Late, MostBarred: mostBarred,
 	}
 	highest := 1
@@ -83,7 +83,7 @@ func draw(r *web.Request, h Histogram, href func(from, to time.Time) string) *ch
 		drawn := drawnBar{
 			X: number(float64(i)*slot + 0.1*slot), Width: number(slot * 0.8), When: when(bar.At), Total: bar.Sum(),
 			Succeeded: bar.Runs["succeeded"], Failed: bar.Runs["failed"], Off: bar.Runs["cancelled"],
-			Open: bar.Runs["queued"] + bar.Runs["running"] + bar.Runs["retrying"],
+			Open: bar.Runs["approval"] + bar.Runs["queued"] + bar.Runs["running"] + bar.Runs["retrying"],
 		}
 		y := float64(chartHeight) - 0.6
 		for _, part := range []struct {

@@ -121,7 +121,7 @@ func (h *Handlers) panel(r *web.Request, d Details, f Filter) *panel {
 			p.CanRetry, p.Gone = false, true
 		}
 		p.CanSettle = d.UnknownOutcome && d.Settled == ""
-		p.CanCancel = d.Status == "queued" || d.Status == "retrying" || d.Waiting
+		p.CanCancel = d.Status == "approval" || d.Status == "queued" || d.Status == "retrying" || d.Waiting
 		p.Token = provisioning.NewToken()
 	}
 	if d.Settled != "" {
@@ -131,6 +131,7 @@ func (h *Handlers) panel(r *web.Request, d Details, f Filter) *panel {
 	add("provisionlogs.domain", d.Domain)
 	add("provisionlogs.username", d.Username)
 	add("provisionlogs.actor", p.Actor)
+	add("provisionlogs.decided", d.DecidedByName)
 	add("provisionlogs.cause", d.Cause)
 	add("provisionlogs.category", categoryName(r, d.Category))
 	add("provisionlogs.provider", p.Provider)

@@ -54,6 +54,7 @@ type Details struct {
 	Changes         json.RawMessage
 	Reference       string
 	TicketID        *string
+	DecidedByName   string // who approved or declined it, "" for nobody
 	Settled         string // "done" or "absent": what somebody found out about an unknown outcome
 	SettledBy       string
 	StartedAt       *time.Time

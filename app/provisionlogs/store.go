@@ -445,7 +445,7 @@ func readBars(ctx context.Context, pool *pgxpool.Pool, f Filter, start time.Time
 
 func detailsByID(ctx context.Context, conn db.Conn, id string) (Details, error) {
 	return db.One[Details](ctx, conn, "select "+runColumns+`, r.error_family, r.contract_id, r.configuration_id, r.actor_relation, r.cause, r.params, r.changes,
-		r.reference, r.ticket_id, r.settled, r.settled_by, r.started_at, r.finished_at from provision_runs r where r.id = $1`, id)
+		r.reference, r.ticket_id, r.decided_by_name, r.settled, r.settled_by, r.started_at, r.finished_at from provision_runs r where r.id = $1`, id)
 }
 
 // attemptsOf lists the attempts of a run, oldest first, with debug data if it may be shown.

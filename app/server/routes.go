@@ -267,6 +267,7 @@ func Routes(h Handlers, devRun bool) []Route {
 		{get, "/runs/:id", "runs.view", Page, nil, false, h.Runs.ShowRun},
 		{get, "/runs/:id/live", "runs.view", Stream, nil, false, h.Runs.LiveRun},
 		{post, "/runs/:id/result", "runs.request", Action, nil, false, h.Runs.TakeResult},
+		{post, "/runs/:id/decision", "runs.decide", Action, running, false, h.Runs.Decide},
 		{post, "/runs/:id/undo", "runs.undo", Action, running, false, h.Runs.Undo},
 
 		{get, "/support/:ticket/files/:id", "tickets.view", File, nil, false, h.Attachments.Download},

@@ -502,12 +502,14 @@ func (w *walk) run(user, route string) (id string) {
 		status = "queued"
 	case strings.HasSuffix(route, "/undo"):
 		action, status = "updateNameservers", "succeeded"
+	case strings.HasSuffix(route, "/decision"):
+		status = "approval"
 	}
 	w.site.exec(`insert into provision_runs (id, product_id, product_name, account_id, account_name, category, action, driver, configuration_id, actor_id, actor_name, actor_relation,
 			operation_key, params, status, unknown_outcome, max_attempts, finished_at, changes)
 		select $1, p.id, p.name, p.account_id, 'Matrix', p.category, $3, 'generic', p.configuration_id, $4, 'Matrix', 'owner', gen_random_uuid(),
 			'{"sld": "matrix", "tld": "example", "ns1": {"host": "ns1.matrix.example"}, "ns2": {"host": "ns2.matrix.example"}}', $5, $6, 8,
-			case when $5 <> 'queued' then now() end, '[{"field": "ns1", "before": {"host": "ns3.matrix.example"}, "after": {"host": "ns1.matrix.example"}}]'
+			case when $5 not in ('queued', 'approval') then now() end, '[{"field": "ns1", "before": {"host": "ns3.matrix.example"}, "after": {"host": "ns1.matrix.example"}}]'
 		from contract_products p where p.id = $2`, id, product, action, user, status, unknown)
 	if strings.HasSuffix(route, "/result") {
 		w.site.exec("insert into provision_secrets (run_id, kind, user_id, sealed, expires_at) values ($1, 'result', $2, $3, now() + interval '1 minute')",

@@ -197,3 +197,111 @@ func TestRuns_AskForActions(t *testing.T) {
 		t.Errorf("the history says %s", got)
 	}
 }
+
+// TestRuns_Approval: an owner who wants to be asked approves, declines or lets lie what a delegate wants to change. What is only read or
+// signed in to goes at once.
+func TestRuns_Approval(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{})
+	product := s.text(hosting)
+	domain := s.text("select p.id from contract_products p join accounts a on a.id = p.account_id where a.name = 'Bluebird Bakery' and p.category = 'domain-names' and p.status = 'active' and p.contract_id is not null limit 1")
+	contract := s.text("select contract_id from contract_products where id = $1", product)
+	grant := func(contract string) string {
+		s.exec("delete from delegates where contract_id = $1", contract)
+		s.exec("insert into delegates (contract_id, user_id, status, invited_by_name, accepted_at) values ($1, $2, 'accepted', '', now())", contract, s.userID(devTeam))
+		return s.text("select id from delegates where contract_id = $1", contract)
+	}
+	owner, delegate := s.signIn(bea), s.signIn(devTeam)
+	grants := map[string]string{contract: ""}
+	grants[s.text("select contract_id from contract_products where id = $1", domain)] = ""
+	for c := range grants {
+		grants[c] = grant(c)
+		terms := "/contracts/" + c + "/delegates/" + grants[c]
+		owner.get(terms).submit(terms, "ask_first", "on").follow().want(http.StatusOK, "Each change waits for approval.")
+	}
+
+	change := "/manage/" + product + "/changePassword"
+	ask := func(password string) (run string) {
+		t.Helper()
+		delegate.get(change).submit(change, "password", password).want(http.StatusSeeOther)
+		return s.text("select id from provision_runs where product_id = $1 and action = 'changePassword' order by id desc limit 1", product)
+	}
+	secrets := func(run string) string {
+		return s.text("select count(*) from provision_secrets where run_id = $1", run)
+	}
+	status := func(run string) string {
+		return s.text("select status || ' ' || error_family from provision_runs where id = $1", run)
+	}
+	until := func(run, want string) {
+		t.Helper()
+		wait(t, "run "+run+" is "+want, func() bool { return status(run) == want })
+		if n := secrets(run); n != "0" {
+			t.Errorf("%s secrets of a run that is %s", n, want)
+		}
+	}
+
+	// It waits, and holds nothing else up.
+	first := ask("canary-Approve-1")
+	delegate.get("/runs/"+first).want(http.StatusOK, "Waiting for approval", "Dev Team 1")
+	if got := status(first) + secrets(first) + s.text("select count(*) from river_job where args ->> 'run_id' = $1", first); got != "approval 10" {
+		t.Errorf("the run that waits: %s", got)
+	}
+	login := "/manage/" + product + "/login"
+	delegate.get("/contracts/"+contract+"/manage?product="+product).want(http.StatusOK, "Waiting for approval").submit(login).want(http.StatusSeeOther)
+	if _, got := ended(s, product, "login"); got != "succeeded" {
+		t.Errorf("the login beside it is %s", got)
+	}
+	decision := "/runs/" + first + "/decision"
+	delegate.hand(decision, url.Values{"approve": {"on"}}).want(http.StatusForbidden)
+	s.signIn(ada).hand(decision, url.Values{"approve": {"on"}}).want(http.StatusForbidden)
+	s.signIn(stella).hand(decision, url.Values{"approve": {"on"}}).want(http.StatusNotFound)
+	page := owner.get(s.link(s.mail(bea, "Dev Team 1 asks for approval: Change password"), "/runs/")).want(http.StatusOK, "Dev Team 1 asks to run this", "A new value, never shown", "Approve", "Decline")
+	if strings.Contains(page.body, "canary") {
+		t.Error("the page shows the password")
+	}
+	page.submit(decision, "approve", "on").follow().want(http.StatusOK, "It is approved", "Decided by Bea Lindqvist")
+	until(first, "succeeded ")
+	s.mail(devTeam, "Approved: Change password")
+	s.signIn(ada).get("/admin/provisioning/logs/"+first).want(http.StatusOK, "Dev Team 1", "Decided byBea Lindqvist")
+
+	// Declined, taken back with the access, and left lying.
+	second := ask("canary-Approve-2")
+	owner.get("/runs/"+second).submit("/runs/"+second+"/decision").follow().want(http.StatusOK, "Bea Lindqvist declined this.")
+	until(second, "cancelled declined")
+	owner.hand("/runs/"+second+"/decision", url.Values{"approve": {"on"}}).want(http.StatusConflict)
+	third := ask("canary-Approve-3")
+	s.exec("update provision_runs set created_at = created_at - interval '8 days' where id = $1", third)
+	fourth := ask("canary-Approve-4")
+	if _, err := s.runs.Rescue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(third, "cancelled expired")
+	if got := status(fourth); got != "approval " {
+		t.Errorf("one that is not late is %s", got)
+	}
+
+	// What would change is told beside what is there. Rights are asked again after the approval.
+	servers := "/manage/" + domain + "/updateNameservers"
+	delegate.get(servers).submit(servers, "ns1", "ns1.devteam.example", "ns2", "ns2.devteam.example").want(http.StatusSeeOther)
+	fifth := s.text("select id from provision_runs where product_id = $1 order by id desc limit 1", domain)
+	was := s.text("select fields ->> 'ns1' from contract_products where id = $1", domain)
+	owner.get("/runs/"+fifth).want(http.StatusOK, was+" ns1.devteam.example")
+	for c, id := range grants {
+		owner.hand("/contracts/"+c+"/delegates/"+id+"/revoke", url.Values{}).want(http.StatusSeeOther)
+	}
+	if a := owner.hand("/runs/"+fifth+"/decision", url.Values{"approve": {"on"}}); a.status != http.StatusSeeOther && a.status != http.StatusConflict {
+		t.Errorf("approve what a revoked delegate asked: %d", a.status)
+	}
+	until(fifth, "cancelled revoked")
+	if _, err := s.runs.Rescue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(fourth, "cancelled revoked")
+	if got := s.text("select fields ->> 'ns1' from contract_products where id = $1", domain); got != was {
+		t.Errorf("a revoked delegate changed ns1 to %s", got)
+	}
+	if got := s.text("select string_agg(action || ' ' || actor_name || ' for ' || (details ->> 'for'), ', ' order by at, id) from audit_entries where object_id = $1 and action in ('provision.approve', 'provision.decline')", product); got !=
+		"provision.approve Bea Lindqvist for Dev Team 1, provision.decline Bea Lindqvist for Dev Team 1" {
+		t.Errorf("the history says %s", got)
+	}
+}
