@@ -38,7 +38,7 @@ func categoryIcon(category string) string {
 // details are the provision fields that **Product details** shows to everybody who sees a product, in order: identifiers and
 // addresses, never a credential. Labels stand in the catalogue under "contracts.field-NAME".
 var details = map[string][]string{
-	"web-hosting":       {"domain", "username", "ip_address", "server_hostname", "package_name", "nameservers"},
+	"web-hosting":       {"domain", "username", "ip_address"},
 	"domain-names":      {"domain", "ns1", "ns2", "ns3", "ns4", "ns5"},
 	"auto-login":        {"username", "service_identifier", "package_identifier"},
 	"seo":               {"domain", "username", "package_identifier"},
@@ -49,7 +49,7 @@ var details = map[string][]string{
 }
 
 // copied are the fields that people take along.
-var copied = []string{"domain", "username", "ip_address", "hostname", "server_hostname", "ns1", "ns2", "instance_id"}
+var copied = []string{"domain", "username", "ip_address", "hostname", "ns1", "ns2", "instance_id"}
 
 // Detail is one line of **Product details**.
 type Detail struct {
