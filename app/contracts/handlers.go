@@ -152,6 +152,14 @@ func (h *Handlers) Find(c *fiber.Ctx) (Item, error) {
 	return h.service.Item(c.UserContext(), v, id, product)
 }
 
+// ItemOf reads the item that a bought product belongs to, with that product shown: its contract, or nil for a one-off purchase.
+func (h *Handlers) ItemOf(c *fiber.Ctx, contractID *string, productID string) (Item, error) {
+	if contractID == nil {
+		return h.service.Purchase(c.UserContext(), web.Viewer(c), productID)
+	}
+	return h.service.Item(c.UserContext(), web.Viewer(c), *contractID, productID)
+}
+
 // Page is a page of an item: View and Data as in web.Page, in the frame, with the title and the menu that all of them share.
 func Page(i Item, view string, data any) web.Page {
 	page := web.Page{View: view, Title: app.Text{Key: "contracts.page-title", Args: map[string]any{"Name": i.Name(), "Title": i.Product.Title()}}, Section: "products", Data: data}

@@ -395,6 +395,9 @@ func (f ActionForm) Guide() string { return GuidePath(f.Product.Category, f.Acti
 // Inputs are the form's inputs, for the template.
 func (f ActionForm) Inputs(view *web.View) []Input { return Inputs(view, f.Fields, f.Stored, f.Prefix) }
 
+// idPrefix keeps the ids of an action's fields apart from those of the page around them.
+func idPrefix(f Function) string { return f.Name + "-" }
+
 // find reads the product and the action that the address names.
 func (h *Handlers) find(c *fiber.Ctx) (Product, Function, error) {
 	id, err := web.ID(c, "id")
@@ -444,7 +447,7 @@ func (h *Handlers) actionPage(c *fiber.Ctx, p Product, f Function) (web.Page, er
 		a.Help = r.T(f.HelpKey())
 	}
 	form := ActionForm{
-		Action: a, Product: p, Fields: f.Asks(p.OfStore()), Prefix: f.Name + "-", Cancel: managePath(p.ContractID, p.ID, p.OfStore()), Token: NewToken(), Admin: p.OfStore(),
+		Action: a, Product: p, Fields: f.Asks(p.OfStore()), Prefix: idPrefix(f), Cancel: managePath(p.ContractID, p.ID, p.OfStore()), Token: NewToken(), Admin: p.OfStore(),
 		Stored: map[string]bool{},
 	}
 	if f.Confirm {
@@ -492,11 +495,18 @@ func (h *Handlers) Request(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	page, err := h.actionPage(c, p, f)
+	form.Prefix = idPrefix(f)
+	var page web.Page
+	if p.OfStore() {
+		page, err = h.inPlace(c, p, f, form)
+	} else {
+		page, err = h.actionPage(c, p, f)
+		page.Form = form
+	}
 	if err != nil {
 		return err
 	}
-	page.Form, page.Status = form, fiber.StatusUnprocessableEntity
+	page.Status = fiber.StatusUnprocessableEntity
 	return web.Render(c, page)
 }
 

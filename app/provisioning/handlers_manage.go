@@ -65,19 +65,24 @@ func (h *Handlers) ManageStore(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	var logs any
-	if item.Product.OfStore() && item.Allows("run_logs") && c.Get("HX-Target") != web.PartID(deedsPart) {
-		base, _, _ := strings.Cut(managePath(item.Product.ContractID, item.Product.ID, true), "?")
-		var answered bool
-		if logs, answered, err = h.logs(c, item.Product.ID, base); err != nil || answered {
-			return err
-		}
+	logs, answered, err := h.logsOf(c, item)
+	if err != nil || answered {
+		return err
 	}
 	page, err := h.manageStore(c, item, logs, c.Query("form"), nil)
 	if err != nil {
 		return err
 	}
 	return web.Render(c, page)
+}
+
+// logsOf is the section **Logs** of a product's page, nil where it is not to be drawn; answered is as Logs has it.
+func (h *Handlers) logsOf(c *fiber.Ctx, item contracts.Item) (logs any, answered bool, err error) {
+	if !item.Product.OfStore() || !item.Allows("run_logs") || c.Get("HX-Target") == web.PartID(deedsPart) {
+		return nil, false, nil
+	}
+	base, _, _ := strings.Cut(managePath(item.Product.ContractID, item.Product.ID, true), "?")
+	return h.logs(c, item.Product.ID, base)
 }
 
 // manageStore draws the page with the form of one action open in place; typed is what was posted of it, nil for a fresh one.
@@ -106,7 +111,7 @@ func (h *Handlers) manageStore(c *fiber.Ctx, item contracts.Item, logs any, open
 			}
 		}
 		for _, a := range g.Actions {
-			if a.Name != open || a.Off != "" {
+			if a.Name != open || a.Off != "" && typed == nil {
 				continue
 			}
 			if err := h.openForm(c, p, a, &g, typed); err != nil {
@@ -129,6 +134,19 @@ func (h *Handlers) manageStore(c *fiber.Ctx, item contracts.Item, logs any, open
 	page := contracts.Page(item, "provisioning/admin", view)
 	page.Parts = []string{deedsPart}
 	return page, nil
+}
+
+// inPlace is the page with the form of an action as it was typed.
+func (h *Handlers) inPlace(c *fiber.Ctx, p Product, f Function, typed *web.Form) (web.Page, error) {
+	item, err := h.contracts.ItemOf(c, p.ContractID, p.ID)
+	if err != nil {
+		return web.Page{}, err
+	}
+	logs, _, err := h.logsOf(c, item)
+	if err != nil {
+		return web.Page{}, err
+	}
+	return h.manageStore(c, item, logs, f.Name, typed)
 }
 
 // groupOf says under which heading an action stands.

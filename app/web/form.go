@@ -16,7 +16,11 @@ import (
 type Form struct {
 	Values map[string][]string
 	Errors []app.FieldError
+	Prefix string // of its fields' ids, where they don't stand alone on the page
 }
+
+// Anchor is the id of a field: its name with the prefix, and hyphens for the points between parts.
+func (f *Form) Anchor(field string) string { return f.Prefix + strings.ReplaceAll(field, ".", "-") }
 
 // NewForm fills a form from a struct with `form` tags, for showing what is stored.
 func NewForm(from any) *Form {

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/PuerkitoBio/goquery"
 )
 
 // hosting is Bea's web hosting.
@@ -303,5 +305,47 @@ func TestRuns_Approval(t *testing.T) {
 	if got := s.text("select string_agg(action || ' ' || actor_name || ' for ' || (details ->> 'for'), ', ' order by at, id) from audit_entries where object_id = $1 and action in ('provision.approve', 'provision.decline')", product); got !=
 		"provision.approve Bea Lindqvist for Dev Team 1, provision.decline Bea Lindqvist for Dev Team 1" {
 		t.Errorf("the history says %s", got)
+	}
+}
+
+// TestRuns_WrongForms: what is wrong with an action's form is said where the form stands: in the admin area on the page Manage. Product
+// details hold what the product is told by, and nothing else.
+func TestRuns_WrongForms(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{idle: true})
+	product := s.text(hosting)
+	contract := s.text("select contract_id from contract_products where id = $1", product)
+	leads := func(page *answer, path string) {
+		t.Helper()
+		link := page.find(".error-summary a").AttrOr("href", "")
+		field := page.find(fmt.Sprintf(`form[action=%q] [id=%q]`, path, strings.TrimPrefix(link, "#")))
+		if field.Length() != 1 || field.AttrOr("aria-invalid", "") != "true" {
+			t.Errorf("%s: %q leads to %d wrong fields", path, link, field.Length())
+		}
+	}
+	change := "/manage/" + product + "/changePassword"
+	page := s.signIn(bea).get(change).submit(change, "password", "short").want(http.StatusUnprocessableEntity)
+	leads(page, change)
+
+	admin := s.signIn(ada)
+	at := "/admin/contracts/" + contract + "/manage?product=" + product + "&form="
+	page = admin.get(at+"changePassword").want(http.StatusOK).submit("/admin"+change, "username", "kept-as-typed", "password", "canary5").want(http.StatusUnprocessableEntity, "Provision configuration", "Provision fields", "Logs")
+	leads(page, "/admin"+change)
+	if got := page.find("#changePassword-username").AttrOr("value", ""); got != "kept-as-typed" || strings.Contains(page.body, "canary5") {
+		t.Errorf("the form came back with %q", got)
+	}
+	terminate := "/admin/manage/" + product + "/terminate"
+	page = admin.get(at+"terminate").want(http.StatusOK).submit(terminate, "confirm", "another.example").want(http.StatusUnprocessableEntity, "Type bluebird.example to go on.")
+	leads(page, terminate)
+	if n := s.text("select count(*) from provision_runs where product_id = $1 and status = 'queued'", product); n != "0" {
+		t.Errorf("%s runs of wrong forms", n)
+	}
+
+	var shown []string
+	s.signIn(bea).get("/contracts/" + contract + "?product=" + product).want(http.StatusOK).find("#details").Closest("section").Find("dt").Each(func(_ int, name *goquery.Selection) {
+		shown = append(shown, name.Text())
+	})
+	if got := strings.Join(shown, ", "); got != "Domain name, Username, IP address, Registration date, Renewal date, Status, Plan, Price, without tax" {
+		t.Errorf("product details are %s", got)
 	}
 }
