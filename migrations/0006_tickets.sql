@@ -25,10 +25,10 @@ create table tickets (
 create index tickets_account_active on tickets (account_id, updated_at desc, id desc) where status <> 'closed';
 create index tickets_account_closed on tickets (account_id, closed_at desc, id desc) where status = 'closed';
 create index tickets_active on tickets (updated_at desc, id desc) where status <> 'closed';
-create index tickets_status on tickets (status, updated_at desc, id desc);
+create index tickets_status on tickets (status, updated_at desc, id desc) include (department_id, account_id);
 create index tickets_department on tickets (department_id, updated_at desc, id desc) where status <> 'closed';
 create index tickets_assignee on tickets (assignee_id, updated_at desc, id desc) where status <> 'closed';
-create index tickets_waiting on tickets (waiting_since, id) where waiting_since is not null;
+create index tickets_waiting on tickets (waiting_since, id) include (department_id, account_id) where waiting_since is not null;
 create index tickets_follows on tickets (follows_id) where follows_id is not null;
 create index tickets_duplicates on tickets (duplicate_of) where duplicate_of is not null;
 create index tickets_search on tickets using gin (search);

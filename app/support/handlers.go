@@ -68,7 +68,7 @@ type indexView struct {
 // segment is a link that shows tickets of one status.
 type segment struct {
 	Label   string
-	Count   int
+	Count   string // "" for none, "99+" for more than are counted
 	Href    string
 	Current bool
 }
@@ -173,12 +173,22 @@ func segments(r *web.Request, chosen string, counts map[string]int, query url.Va
 		}
 		return address(with)
 	}
+	count := func(status string) string {
+		switch n := counts[status]; {
+		case n == 0:
+			return ""
+		case n == MaxCount:
+			return r.Number(MaxCount-1) + "+"
+		default:
+			return r.Number(n)
+		}
+	}
 	all := []segment{
-		{r.T("support.all"), counts[""], href(""), chosen == ""},
-		{r.T("support.ours"), counts[Ours], href(Ours), chosen == Ours},
+		{r.T("support.all"), count(""), href(""), chosen == ""},
+		{r.T("support.ours"), count(Ours), href(Ours), chosen == Ours},
 	}
 	for _, status := range tickets.Statuses {
-		all = append(all, segment{statusWord(r, status), counts[status], href(status), chosen == status})
+		all = append(all, segment{statusWord(r, status), count(status), href(status), chosen == status})
 	}
 	return all
 }

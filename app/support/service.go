@@ -44,8 +44,8 @@ func (s *Service) List(ctx context.Context, v app.Viewer, f Filter, after app.Ke
 	return page, next, nil
 }
 
-// Counts tells by status how many tickets that the viewer sees are not closed; "" counts all of them, and Ours those that wait for
-// the store.
+// Counts tells by status how many tickets that the viewer sees are not closed, each up to MaxCount; "" counts all of them, and Ours
+// those that wait for the store.
 func (s *Service) Counts(ctx context.Context, v app.Viewer) (map[string]int, error) {
 	if err := access.Check(v, "support", "view"); err != nil {
 		return nil, err
@@ -57,8 +57,9 @@ func (s *Service) Counts(ctx context.Context, v app.Viewer) (map[string]int, err
 	all := map[string]int{}
 	for _, row := range rows {
 		all[row.Status] = row.Count
-		all[""] += row.Count
-		all[Ours] += row.Ours
+		if row.Status != Ours {
+			all[""] = min(all[""]+row.Count, MaxCount)
+		}
 	}
 	return all, nil
 }

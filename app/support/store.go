@@ -81,10 +81,19 @@ func list(ctx context.Context, conn db.Conn, v app.Viewer, f Filter, after app.K
 	for _, word := range words(f.Text) {
 		number, _ := strconv.ParseInt(strings.TrimPrefix(word, "#"), 10, 64)
 		prefix := "'" + word + "':*"
-		c.add(`t.id in (select id from tickets where number = ? union select id from tickets where search @@ to_tsquery('simple', ?)
-			union select ticket_id from ticket_messages where search @@ to_tsquery('simple', ?) and not internal
-			union select m.ticket_id from ticket_messages m join tickets t on t.id = m.ticket_id
-				where m.search @@ to_tsquery('simple', ?) and m.internal and not `+own+")", number, prefix, prefix, prefix, v.UserID)
+		common, err := frequent(ctx, conn, prefix)
+		switch {
+		case err != nil:
+			return nil, err
+		case common: // enough of the newest have it: looking into each costs less than finding all that have it
+			c.add(`(t.number = ? or t.search @@ to_tsquery('simple', ?) or exists (select from ticket_messages m
+				where m.ticket_id = t.id and m.search @@ to_tsquery('simple', ?) and not (m.internal and `+own+")))", number, prefix, prefix, v.UserID)
+		default:
+			c.add(`t.id = any(array(select id from tickets where number = ? union select id from tickets where search @@ to_tsquery('simple', ?)
+				union select ticket_id from ticket_messages where search @@ to_tsquery('simple', ?) and not internal
+				union select m.ticket_id from ticket_messages m join tickets t on t.id = m.ticket_id
+					where m.search @@ to_tsquery('simple', ?) and m.internal and not `+own+"))", number, prefix, prefix, prefix, v.UserID)
+		}
 	}
 	if after.ID != "" {
 		c.add(beyond, after.At, after.ID)
@@ -92,6 +101,17 @@ func list(ctx context.Context, conn db.Conn, v app.Viewer, f Filter, after app.K
 	return db.All[Row](ctx, conn, fmt.Sprintf(`
 		select %s, '{}'::text[] as relations, coalesce((select name from users where id = t.opener_id), '') as opener_name
 		from tickets t where %s order by %s limit %d`, tickets.Columns, &c, order, limit), c.args...)
+}
+
+// maxFound is about where finding all messages with a word costs as much as looking for it in one ticket after the other, in a store
+// with a million messages.
+const maxFound = 5000
+
+// frequent tells whether more than maxFound messages have a word.
+func frequent(ctx context.Context, conn db.Conn, prefix string) (bool, error) {
+	var found int
+	err := conn.QueryRow(ctx, fmt.Sprintf("select count(*) from (select from ticket_messages where search @@ to_tsquery('simple', $1) limit %d) x", maxFound+1), prefix).Scan(&found)
+	return found > maxFound, err
 }
 
 // maxWords is how many words of a search are looked for.
@@ -104,14 +124,21 @@ func words(text string) []string {
 	return all[:min(len(all), maxWords)]
 }
 
-// counts tells how many tickets that are not closed a viewer sees, by status.
+// counts tells how many tickets that are not closed a viewer sees, by status, and under Ours how many wait for the store: up to
+// MaxCount of each, for the menu of a list is not worth reading all tickets.
 func counts(ctx context.Context, conn db.Conn, v app.Viewer) ([]Count, error) {
 	var c conditions
-	c.add("t.status <> 'closed'")
+	c.add("t.waiting_since is not null")
+	c.visible(v)
+	ours := c.String()
+	c.where = nil
+	c.add("t.status = s.status")
 	c.visible(v)
 	return db.All[Count](ctx, conn, fmt.Sprintf(`
-		select t.status, count(*)::int as count, (count(*) filter (where t.waiting_since is not null))::int as ours
-		from tickets t where %s group by t.status`, &c), c.args...)
+		select '%s' as status, count(*)::int as count from (select from tickets t where %s limit %d) x
+		union all
+		select s.status, (select count(*)::int from (select from tickets t where %s limit %[3]d) x) as count
+		from unnest('{open,client_replied,staff_replied,waiting}'::text[]) as s (status)`, Ours, ours, MaxCount, &c), c.args...)
 }
 
 // team lists the store's people who can sign in, by name.

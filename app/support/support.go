@@ -101,10 +101,12 @@ func (f Filter) keyOf(row Row) app.Key {
 
 // Count is how many tickets that are not closed have a status, and how many of them wait for the store.
 type Count struct {
-	Status string
-	Count  int
-	Ours   int
+	Status string // one of tickets.Statuses but closed, or Ours
+	Count  int    // up to MaxCount
 }
+
+// MaxCount is how far tickets are counted for the menu of the list.
+const MaxCount = 100
 
 // Named is somebody or something to choose.
 type Named struct{ ID, Name string }

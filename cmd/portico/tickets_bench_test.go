@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"html"
 	"html/template"
 	"io"
@@ -181,4 +182,145 @@ func serveFloor(b *testing.B, pool *pgxpool.Pool, trips [][]*pgx.QueuedQuery, pa
 		}
 	})
 	return "http://" + at.Addr().String()
+}
+
+// BenchmarkTicketGrowth prints what the queries of every page of support read, in a store with 1,000 tickets and in one with 100,000
+// tickets and 1,000,000 messages: shared buffers and rows. It fails where a page reads more than 1.5 times as much.
+func BenchmarkTicketGrowth(b *testing.B) {
+	type cost struct{ buffers, rows int }
+	var names []string
+	measured := map[string][2]cost{}
+	for i, size := range []int{1000, 100_000} {
+		var heard listener
+		s := start(b, options{idle: true, tracer: &heard})
+		id := s.grow(size)
+		for _, page := range supportPages(s, id) {
+			c := s.signIn(page.who)
+			path := page.path
+			if page.second {
+				path = c.get(path).want(http.StatusOK).find("a.next, a[rel=next]").AttrOr("href", "")
+				if path == "" {
+					b.Fatalf("%s has no second page", page.path)
+				}
+			}
+			c.get(path).want(http.StatusOK)
+			trips := heard.during(func() { c.get(path).want(http.StatusOK) })
+			var all cost
+			for _, trip := range trips {
+				for _, q := range trip {
+					buffers, rows := s.reads(q)
+					all.buffers, all.rows = all.buffers+buffers, all.rows+rows
+				}
+			}
+			name := strings.TrimSuffix(page.who[:strings.Index(page.who, "@")]+" "+strings.ReplaceAll(page.path, id, ":id"), " ")
+			if page.second {
+				name += ", page 2"
+			}
+			if i == 0 {
+				names = append(names, name)
+			}
+			both := measured[name]
+			both[i] = all
+			measured[name] = both
+		}
+		s.stop()
+	}
+	for b.Loop() { // what was measured is not time
+	}
+	fmt.Printf("%-60s %24s %26s\n", "page", "buffers", "rows")
+	for _, name := range names {
+		few, many := measured[name][0], measured[name][1]
+		more := func(few, many int) float64 { return float64(many) / float64(max(few, 1)) }
+		fmt.Printf("%-60s %7d →%8d %4.1f× %8d →%8d %4.1f×\n", name, few.buffers, many.buffers, more(few.buffers, many.buffers), few.rows, many.rows, more(few.rows, many.rows))
+		if more(few.buffers, many.buffers) > 1.5 || more(few.rows, many.rows) > 1.5 {
+			b.Errorf("%s reads more than 1.5 times as much", name)
+		}
+	}
+}
+
+// benchPage is a page of support as somebody sees it; the second page of a list if it says so.
+type benchPage struct {
+	who, path string
+	second    bool
+}
+
+func supportPages(s *site, id string) []benchPage {
+	department := s.text("select id from departments where name = 'Technical support'")
+	pages := []benchPage{
+		{bea, "/", false}, {bea, "/support", false}, {bea, "/support/closed", false}, {bea, "/support/new", false}, {bea, "/support/" + id, false},
+	}
+	for _, who := range []string{sam, ada} {
+		pages = append(pages, benchPage{who, "/admin", false}, benchPage{who, "/admin/support/" + id, false})
+		for _, query := range []string{
+			"", "status=open", "status=closed", "status=ours", "department=" + department, "department=none", "assignee=me", "assignee=none", "waiting=24",
+			"q=rare77x", "q=%234150", "q=server", "status=waiting&department=" + department, "q=server+rare77x&status=open",
+		} {
+			pages = append(pages, benchPage{who, "/admin/support?" + query, false})
+		}
+		pages = append(pages, benchPage{who, "/admin/support?", true}, benchPage{who, "/admin/support?status=ours", true}, benchPage{who, "/admin/support?status=closed", true})
+	}
+	return pages
+}
+
+// grow fills a store with tickets of many accounts, ten messages and two events each, and returns the id of one of Bea's.
+func (s *site) grow(size int) string {
+	s.t.Helper()
+	for _, sql := range []string{
+		"drop index ticket_messages_search", "drop index tickets_search",
+		"insert into accounts (name) select 'Account ' || n from generate_series(1, $1 / 20) n",
+		"insert into users (name, email, email_confirmed_at) select 'Person ' || n, 'p' || n || '@grown.example', now() from generate_series(1, $1 / 20) n",
+		`insert into account_users (account_id, user_id, relation) select a.id, u.id, 'owner' from accounts a join users u on u.name = replace(a.name, 'Account', 'Person')
+			where a.name like 'Account %' and $1 > 0`,
+		`insert into tickets (account_id, opener_id, subject, department_id, assignee_id, status, created_at, updated_at, last_post_at, last_client_post_at, waiting_since, closed_at)
+			select au.account_id, au.user_id, 'The ' || (array['server', 'shop', 'mailbox', 'domain', 'invoice'])[1 + n % 5] || ' of ' || n, d.ids[1 + n % 4], staff.ids[1 + n % 7], status,
+				at, at, at, at, case when status in ('open', 'client_replied') then at end, case when status = 'closed' then at end
+			from generate_series(1, $1) n
+			cross join lateral (select now() - n * interval '17 minutes' as at, (array['open', 'client_replied', 'staff_replied', 'waiting', 'closed'])[1 + (n / 7) % 5] as status) x
+			join (select account_id, user_id, row_number() over (order by account_id) as k from account_users au join users u on u.id = au.user_id where u.email like '%@grown.example') au
+				on au.k = 1 + n % ($1 / 20)
+			cross join (select array_agg(id order by name) || null::uuid as ids from (select id, name from departments where archived_at is null order by name limit 3) x) d
+			cross join (select array_agg(id order by name) || null::uuid as ids from users where role is not null) staff`,
+		`insert into ticket_messages (ticket_id, author_id, author_name, voice, body, html, created_at)
+			select t.id, t.opener_id, 'Somebody', 'owner', body, '<p>' || body || '</p>', t.created_at + n * interval '1 minute'
+			from (select *, row_number() over (order by created_at desc) as k from tickets where subject like 'The %of%') t cross join generate_series(1, 10) n
+			cross join lateral (select 'Our server answers slowly since ' || k || ', and nobody told us why. Rare' || k || 'x shows it best; could you have a look at word' || (k * n) % 5000 || ' today?' as body) x
+			where $1 > 0`,
+		`insert into ticket_events (ticket_id, actor_name, kind, at) select t.id, 'Somebody', 'edit', t.created_at + n * interval '2 minutes' from tickets t, generate_series(1, 2) n
+			where t.subject like 'The %of%' and $1 > 0`,
+		"create index tickets_search on tickets using gin (search)", "create index ticket_messages_search on ticket_messages using gin (search)",
+	} {
+		if strings.Contains(sql, "$1") {
+			s.exec(sql, size)
+		} else {
+			s.exec(sql)
+		}
+	}
+	id := s.longTicket(30)
+	s.exec("vacuum analyze")
+	return id
+}
+
+// reads runs a query and tells how many shared buffers and rows it read; nothing for what is no query.
+func (s *site) reads(q *pgx.QueuedQuery) (buffers, rows int) {
+	s.t.Helper()
+	if word, _, _ := strings.Cut(strings.TrimSpace(strings.ToLower(q.SQL)), " "); word != "select" && word != "with" || strings.Contains(q.SQL, "insert into") || strings.Contains(q.SQL, "update ") {
+		return 0, 0
+	}
+	var plans []struct{ Plan map[string]any }
+	if err := s.pool.QueryRow(s.t.Context(), "explain (analyze, buffers, format json, timing off) "+q.SQL, q.Arguments...).Scan(&plans); err != nil {
+		s.t.Fatalf("%s: %v", q.SQL, err)
+	}
+	number := func(node map[string]any, name string) int { n, _ := node[name].(float64); return int(n) }
+	var walk func(node map[string]any)
+	walk = func(node map[string]any) {
+		if kind, _ := node["Node Type"].(string); strings.HasSuffix(kind, "Scan") && node["Relation Name"] != nil {
+			rows += (number(node, "Actual Rows") + number(node, "Rows Removed by Filter") + number(node, "Rows Removed by Index Recheck")) * number(node, "Actual Loops")
+		}
+		children, _ := node["Plans"].([]any)
+		for _, child := range children {
+			walk(child.(map[string]any))
+		}
+	}
+	walk(plans[0].Plan)
+	return number(plans[0].Plan, "Shared Hit Blocks") + number(plans[0].Plan, "Shared Read Blocks"), rows
 }
