@@ -20,9 +20,11 @@ import (
 //
 // Of a contract, a delegate sees what was opened at or after this acceptance, while the contract runs.  Source: permission matrix,
 // notes d and e.
+//
+// "(select true from …)" finds at most one row and is looked up; of an "exists" PostgreSQL may rather read the whole table once.
 const RelationsSQL = `case
 	when u.disabled_at is not null then '{}'::text[]
-	when exists (select from account_users au where au.account_id = t.account_id and au.user_id = u.id) then
+	when (select true from account_users au where au.account_id = t.account_id and au.user_id = u.id) then
 		(select case when au.relation = 'owner' or 'delegates' = any(au.permissions) then '{owner}'::text[]
 			when t.opener_id = u.id then '{user,author}' else '{user}' end
 		from account_users au where au.account_id = t.account_id and au.user_id = u.id)
@@ -30,7 +32,7 @@ const RelationsSQL = `case
 	when u.role = 'staff' then case when t.department_id is null
 		or exists (select from staff_departments sd where sd.user_id = u.id and sd.department_id = t.department_id) then '{staff}' else '{}' end::text[]
 	else array_remove(array[
-		case when exists (select from delegates d where d.ticket_id = t.id and d.user_id = u.id and ` + delegates.Live + `) then 'delegate' end,
+		case when (select true from delegates d where d.ticket_id = t.id and d.user_id = u.id and ` + delegates.Live + `) then 'delegate' end,
 		case when t.product_id is not null and exists (` + grantSQL + ` and d.user_id = u.id) then
 			case when t.opener_id = u.id then 'opener' else 'reader' end end], null)
 	end`
