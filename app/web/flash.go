@@ -57,5 +57,10 @@ func (r *Request) takeFlash(c *fiber.Ctx) *Flash {
 	if json.Unmarshal(raw[32:], &flash) != nil {
 		return nil
 	}
+	for name, value := range flash.Text.Args {
+		if number, ok := value.(float64); ok { // what JSON makes of a count, by which no plural can be picked
+			flash.Text.Args[name] = int(number)
+		}
+	}
 	return &flash
 }
