@@ -37,6 +37,7 @@ func NewHandlers(s *Service, c *contracts.Service, a *audit.Service, logs *provi
 	h.Offer(Tab{Name: "products", Position: 1})
 	h.Offer(Tab{Name: "tickets", Position: 2})
 	h.Offer(Tab{Name: "users", Position: 3, Shown: may("accounts.view")})
+	h.Offer(Tab{Name: "delegates", Position: 4})
 	h.Offer(Tab{Name: "logs", Position: 6, Shown: func(v app.Viewer) bool { return access.Check(v, "logs", "view") == nil }})
 	h.Offer(Tab{Name: "activity", Position: 7, Shown: may("accounts.view")})
 	return h

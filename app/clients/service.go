@@ -7,16 +7,20 @@ import (
 
 	"portico/app"
 	"portico/app/access"
+	"portico/app/delegates"
 	"portico/app/tickets"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Service shows the store its clients.
-type Service struct{ pool *pgxpool.Pool }
+type Service struct {
+	pool      *pgxpool.Pool
+	delegates *delegates.Service
+}
 
 // NewService returns a Service.
-func NewService(pool *pgxpool.Pool) *Service { return &Service{pool} }
+func NewService(pool *pgxpool.Pool, d *delegates.Service) *Service { return &Service{pool, d} }
 
 // pageSize is how many accounts, or tickets, a page has.
 const pageSize = 50

@@ -6,6 +6,7 @@ import (
 
 	"portico/app"
 	"portico/app/db"
+	"portico/app/delegates"
 	"portico/app/tickets"
 
 	"github.com/jackc/pgx/v5"
@@ -62,4 +63,28 @@ func ticketsOf(ctx context.Context, conn db.Conn, userID, accountID string, clos
 		where t.account_id = $2 and `+status+` and r.relations <> '{}'
 		and ($4 = '' or (t.`+order+`, t.id) < ($3::timestamptz, nullif($4, '')::uuid))
 		order by t.`+order+` desc, t.id desc limit $5`, userID, accountID, after.At, after.ID, limit)
+}
+
+// seenTickets tells which of some tickets a user sees.
+func seenTickets(ctx context.Context, conn db.Conn, userID string, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	rows, err := conn.Query(ctx, "select t.id::text from tickets t join users u on u.id = $1 where t.id = any($2::uuid[]) and "+tickets.RelationsSQL+" <> '{}'", userID, ids)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// shareable lists an account's newest tickets that are open and seen by a user, and, if asked for, its contracts that are not over: 100
+// of each at most.
+func shareable(ctx context.Context, conn db.Conn, userID, accountID string, contracts bool) ([]delegates.Thing, error) {
+	return db.All[delegates.Thing](ctx, conn, `
+		(select 'ticket' as kind, t.id, t.subject as name, t.account_id, '' as account_name, false as final
+			from tickets t join users u on u.id = $1 where t.account_id = $2 and t.status <> 'closed' and `+tickets.RelationsSQL+` <> '{}'
+			order by t.updated_at desc, t.id desc limit 100)
+		union all
+		(select 'contract', c.id, c.name, c.account_id, '', false from contracts c
+			where $3 and c.account_id = $2 and c.status not in ('cancelled', 'ended') order by c.created_at desc, c.id desc limit 100)`, userID, accountID, contracts)
 }

@@ -102,7 +102,8 @@ func (h *Handlers) show(c *fiber.Ctx, inviting bool) error {
 	return web.Render(c, page)
 }
 
-// done shows the panel after a change: alone where it stands beside a page, else as a page.
+// done shows the panel after a change: alone where it stands beside a page, else as a page. What the store's people did on a client's
+// profile (?client=) leads back there.
 func (h *Handlers) done(c *fiber.Ctx, key string, args ...any) error {
 	if web.WantsPart(c) {
 		return h.show(c, false)
@@ -112,6 +113,9 @@ func (h *Handlers) done(c *fiber.Ctx, key string, args ...any) error {
 		return err
 	}
 	web.SetFlash(c, "good", key, args...)
+	if client := c.Query("client"); app.IsID(client) && web.Viewer(c).OfStore() {
+		base = "/admin/clients/" + client + "/delegates"
+	}
 	return web.Redirect(c, base)
 }
 

@@ -590,9 +590,18 @@ func (s *Service) Reach(ctx context.Context, v app.Viewer) ([]Reach, error) {
 
 // ReachOf is Reach of an owner for callers that have asked whether it may be seen; personID "" is everybody.
 func (s *Service) ReachOf(ctx context.Context, ownerID, personID string) ([]Reach, error) {
-	rows, err := reached(ctx, s.pool, ownerID, personID)
+	return s.reachOf(ctx, ofOwner, ownerID, personID)
+}
+
+// ReachOfAccount is ReachOf for the things of one account.
+func (s *Service) ReachOfAccount(ctx context.Context, accountID, personID string) ([]Reach, error) {
+	return s.reachOf(ctx, ofAccount, accountID, personID)
+}
+
+func (s *Service) reachOf(ctx context.Context, scope, id, personID string) ([]Reach, error) {
+	rows, err := reached(ctx, s.pool, scope, id, personID)
 	if err != nil {
-		return nil, fmt.Errorf("list who reaches what of %s: %w", ownerID, err)
+		return nil, fmt.Errorf("list who reaches what of %s: %w", id, err)
 	}
 	var people []Reach
 	for _, row := range rows {
@@ -622,8 +631,13 @@ func (s *Service) RemoveEverywhere(ctx context.Context, v app.Viewer, userID str
 	if len(people) == 0 {
 		return 0, app.ErrNotFound
 	}
-	things := people[0].Things
+	return s.RevokeAll(ctx, v, people[0].Things)
+}
+
+// RevokeAll is Revoke of several, in one transaction, and tells how many that were: all, or, with Revoke's errors, none.
+func (s *Service) RevokeAll(ctx context.Context, v app.Viewer, things []Reached) (count int, err error) {
 	// In one order, tickets first: two at once, or one beside a reply, wait for each other and never for themselves.
+	things = slices.Clone(things)
 	slices.SortFunc(things, func(a, b Reached) int {
 		if byKind := -strings.Compare(a.Thing.Kind, b.Thing.Kind); byKind != 0 {
 			return byKind

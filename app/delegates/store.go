@@ -2,6 +2,7 @@ package delegates
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"portico/app"
@@ -225,13 +226,17 @@ const reachSQL = "select " + columns + `, case when d.contract_id is null then 0
 	left join tickets t on t.id = d.ticket_id left join contracts c on c.id = d.contract_id
 	join accounts a on a.id = coalesce(t.account_id, c.account_id)
 	where d.id in (
-		select x.id from account_users au join tickets y on y.account_id = au.account_id join delegates x on x.ticket_id = y.id
-			where au.user_id = $1 and au.relation = 'owner' and x.status in ('invited', 'accepted')
+		select x.id from tickets y join delegates x on x.ticket_id = y.id where y.account_id in SCOPE and x.status in ('invited', 'accepted')
 		union all
-		select x.id from account_users au join contracts y on y.account_id = au.account_id join delegates x on x.contract_id = y.id
-			where au.user_id = $1 and au.relation = 'owner' and x.status in ('invited', 'accepted'))
+		select x.id from contracts y join delegates x on x.contract_id = y.id where y.account_id in SCOPE and x.status in ('invited', 'accepted'))
 	and ($2 = '' or d.user_id = nullif($2, '')::uuid)
 	order by lower(u.name), u.id, d.created_at, d.id limit 1000`
+
+// Whose things reached looks through: those of the accounts that the user $1 owns, or of the account $1.
+const (
+	ofOwner   = "(select account_id from account_users where user_id = $1 and relation = 'owner')"
+	ofAccount = "(select $1::uuid)"
+)
 
 type reachRow struct {
 	Delegate
@@ -241,9 +246,9 @@ type reachRow struct {
 	Final     bool
 }
 
-// reached lists who stands on a panel of things that the accounts of one owner hold; personID "" for everybody.
-func reached(ctx context.Context, conn db.Conn, ownerID, personID string) ([]reachRow, error) {
-	return db.All[reachRow](ctx, conn, reachSQL, ownerID, personID)
+// reached lists who stands on a panel of things within a scope, ofOwner or ofAccount of an id; personID "" for everybody.
+func reached(ctx context.Context, conn db.Conn, scope, id, personID string) ([]reachRow, error) {
+	return db.All[reachRow](ctx, conn, strings.ReplaceAll(reachSQL, "SCOPE", scope), id, personID)
 }
 
 // ending is an access that ends soon, with its account's owner.

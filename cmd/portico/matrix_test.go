@@ -227,7 +227,11 @@ func (w *walk) sample(route server.Route) (path string, form url.Values) {
 	case strings.HasPrefix(path, "/purchases/:id"), strings.HasPrefix(path, "/admin/purchases/:id"):
 		path = strings.ReplaceAll(path, ":id", w.product(own, "null", "one-off"))
 	case strings.HasPrefix(path, "/admin/clients/:id"):
-		path = strings.ReplaceAll(path, ":id", w.site.text("select id from accounts where name = 'Bluebird Bakery'"))
+		if strings.Contains(path, ":user") {
+			ticket, _ := w.ticket(w.site.userID(bea))
+			w.delegate("ticket_id", ticket, w.site.userID(devTeam), "accepted")
+		}
+		path = strings.NewReplacer(":id", w.site.text("select id from accounts where name = 'Bluebird Bakery'"), ":user", w.site.userID(devTeam)).Replace(path)
 	case strings.HasPrefix(path, "/admin/settings/products/:id"):
 		plan := w.site.text("select id from plans where name = 'Two years' and price_minor = 16800")
 		archived := "null"

@@ -192,7 +192,6 @@ func build(ctx context.Context, s settings) (_ *portal, err error) {
 	})
 	contractService.Offer(contracts.Tab{Name: "manage", Position: 2})
 	contractPages.OfferPanel(runHandlers.Everyday)
-	clientPages := clients.NewHandlers(clients.NewService(p.pool), contractService, audits, logHandlers, p.live)
 	ticketService := tickets.NewService(p.pool, p.mail, p.files.Attach)
 	p.tickets = ticketService
 	p.files.Guard(ticketService)
@@ -201,6 +200,7 @@ func build(ctx context.Context, s settings) (_ *portal, err error) {
 	p.delegates.Serve(delegates.Ticket, tickets.Parent{Service: ticketService})
 	p.delegates.Serve(delegates.Contract, contracts.Parent{})
 	contractService.OfferDelegates(p.delegates)
+	clientPages := clients.NewHandlers(clients.NewService(p.pool, p.delegates), contractService, audits, logHandlers, p.live)
 	ticketService.OfferTab(contractService)
 	ticketService.OfferHelp(p.runs)
 	ticketHandlers := tickets.NewHandlers(ticketService, p.live, fileHandlers, runHandlers.Attached)

@@ -133,7 +133,7 @@ func TestIDs_ForeignAndGarbage(t *testing.T) {
 	bea := s.userID("bea@bluebird.example")
 	beas, beasMessage := w.ticket(bea)
 	// What stands below a foreign or absent id is one's own: the parent decides, and what is below must be its own.
-	below := strings.NewReplacer(":message", beasMessage, ":ticket", beas, ":action", "getInfo", ":account", w.account(bea), ":attempt", "1",
+	below := strings.NewReplacer(":message", beasMessage, ":ticket", beas, ":action", "getInfo", ":account", w.account(bea), ":attempt", "1", ":user", stella,
 		":delegate", w.delegate("contract_id", w.contract(bea), stella, "invited"), ":plan", s.text("select id from plans order by id limit 1"), ":option", s.text("select id from product_options order by id limit 1"))
 	garbage := []string{
 		"0", "-1", "x", "null", "%00", "%ff", "%2e%2e%2f", "..%2f..%2fetc%2fpasswd", "%252e%252e", "00000000-0000-0000-0000-000000000000",
