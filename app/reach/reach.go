@@ -32,6 +32,23 @@ type Preview struct {
 	Tickets   []tickets.Ticket // newest first, 200 at most
 }
 
+// Thread returns a ticket of an account that the viewer owns, as a person reads it who was let into it, and that person; app.ErrNotFound
+// if they don't.
+func (s *Service) Thread(ctx context.Context, v app.Viewer, userID, ticketID string) (delegates.Reach, tickets.Thread, error) {
+	if err := access.Check(v, "reach", "view"); err != nil {
+		return delegates.Reach{}, tickets.Thread{}, err
+	}
+	people, err := s.delegates.ReachOf(ctx, v.UserID, userID)
+	if err == nil && len(people) == 0 {
+		err = app.ErrNotFound
+	}
+	if err != nil {
+		return delegates.Reach{}, tickets.Thread{}, err
+	}
+	thread, err := s.tickets.ThreadAs(ctx, v.UserID, userID, ticketID)
+	return people[0], thread, err
+}
+
 // Preview returns what a person reaches of the accounts that the viewer owns, or app.ErrNotFound if that is nothing. What the person
 // sees is asked as that person, by the queries that show it to them.
 func (s *Service) Preview(ctx context.Context, v app.Viewer, userID string) (Preview, error) {

@@ -259,6 +259,7 @@ func Routes(h Handlers, devRun bool) []Route {
 		// Who can reach my things
 		{get, "/reach", "reach.view", Page, nil, false, h.Reach.Index},
 		{get, "/reach/:user", "reach.view", Page, nil, false, h.Reach.Show},
+		{get, "/reach/:user/tickets/:ticket", "reach.view", Page, nil, false, h.Reach.ShowTicket},
 		{post, "/reach/:user/remove", "reach.edit", Action, nil, false, h.Reach.Remove},
 		{get, "/contracts/:id/manage", "runs.view", Page, nil, false, h.Runs.Manage},
 		{get, "/purchases/:id/manage", "runs.view", Page, nil, false, h.Runs.Manage},

@@ -121,6 +121,26 @@ func (s *Service) SharedWith(ctx context.Context, ownerID, userID string) ([]Tic
 	return shared, nil
 }
 
+// ThreadAs returns a ticket of an account that one user owns with all that another one sees of it who was let in, and nothing that they
+// could do: app.ErrNotFound if they see nothing. It is no use of their access, and their draft stays theirs. Its caller has asked
+// whether it may be seen.
+func (s *Service) ThreadAs(ctx context.Context, ownerID, userID, id string) (Thread, error) {
+	t, err := sharedTicket(ctx, s.pool, ownerID, userID, id)
+	if err == nil && !t.Shared() {
+		err = app.ErrNotFound
+	}
+	if err != nil {
+		return Thread{}, fmt.Errorf("read ticket %s as somebody let in: %w", id, err)
+	}
+	whole := Thread{Ticket: t}
+	if err := thread(ctx, s.pool, &whole, userID); err != nil {
+		return Thread{}, fmt.Errorf("read the thread of %s: %w", t, err)
+	}
+	whole.readOnly()
+	whole.Draft = Draft{}
+	return whole, nil
+}
+
 func productIDs(i contracts.Item) []string {
 	ids := make([]string, len(i.Products))
 	for n, product := range i.Products {
@@ -158,12 +178,7 @@ func (s *Service) Thread(ctx context.Context, v app.Viewer, id string) (Thread, 
 		return Thread{}, fmt.Errorf("read the thread of %s: %w", t, err)
 	}
 	if access.Check(v, "tickets", "edit") != nil { // may only read, until the address is confirmed
-		whole.Can = Can{}
-		for _, entry := range whole.Entries {
-			if entry.Message != nil {
-				entry.Message.CanEdit = false
-			}
-		}
+		whole.readOnly()
 	}
 	return whole, nil
 }

@@ -151,6 +151,14 @@ func sharedWith(ctx context.Context, conn db.Conn, ownerID, userID string, limit
 		where r.relations <> '{}' order by t.created_at desc, t.id desc limit $3`, ownerID, userID, limit)
 }
 
+// sharedTicket returns a ticket of an account that one user owns, as another user sees it, or app.ErrNotFound.
+func sharedTicket(ctx context.Context, conn db.Conn, ownerID, userID, id string) (Ticket, error) {
+	return db.One[Ticket](ctx, conn, "select "+Columns+`, r.relations
+		from tickets t join account_users own on own.account_id = t.account_id and own.user_id = $1 and own.relation = 'owner'
+		join users u on u.id = $2 cross join lateral (select `+RelationsSQL+` as relations) r
+		where t.id = $3 and r.relations <> '{}'`, ownerID, userID, id)
+}
+
 // accountRow is an account that a user may open tickets in.
 type accountRow struct{ ID, Name string }
 

@@ -232,6 +232,16 @@ type Thread struct {
 	Draft     Draft    // the viewer's own reply, as far as it is written
 }
 
+// readOnly takes away all that could be done with it.
+func (t *Thread) readOnly() {
+	t.Can = Can{}
+	for _, entry := range t.Entries {
+		if entry.Message != nil {
+			entry.Message.CanEdit = false
+		}
+	}
+}
+
 // MessageIDs lists the messages that the viewer sees.
 func (t Thread) MessageIDs() []string {
 	var ids []string

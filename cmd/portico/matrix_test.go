@@ -206,7 +206,7 @@ func (w *walk) sample(route server.Route) (path string, form url.Values) {
 	case strings.HasPrefix(path, "/reach/:user"):
 		ticket, _ := w.ticket(own)
 		w.delegate("ticket_id", ticket, w.other(own), "accepted")
-		path = strings.ReplaceAll(path, ":user", w.other(own))
+		path = strings.NewReplacer(":user", w.other(own), ":ticket", ticket).Replace(path)
 	case path == "/contracts/:id/leave", path == "/contracts/:id/ask":
 		contract := w.contract(w.other(own))
 		w.site.exec("update delegates set may_act = $2 where id = $1", w.delegate("contract_id", contract, own, "accepted"), strings.HasSuffix(path, "/leave"))
