@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
 	"github.com/google/uuid"
 )
 
@@ -273,6 +275,121 @@ func TestLogs_Section(t *testing.T) {
 	b.click("button", "Cancel")
 	wait(t, "a cancelled run", func() bool {
 		return s.text("select count(*) from provision_runs where origin_id = $1 and status = 'cancelled'", third) == "1"
+	})
+	for _, line := range b.complaints() {
+		if !strings.Contains(line, "Failed to load resource") && !strings.Contains(line, "htmx:sendAbort") {
+			t.Errorf("on the console: %s", line)
+		}
+	}
+}
+
+// key presses a key, where the focus is.
+func (b *tab) key(name string) {
+	b.t.Helper()
+	down := input.DispatchKeyEventParams{Type: "keyDown", Key: name}
+	switch name {
+	case "Enter":
+		down.Code, down.Text, down.WindowsVirtualKeyCode = "Enter", "\r", 13
+	case "Escape":
+		down.Code, down.WindowsVirtualKeyCode = "Escape", 27
+	default:
+		down.Text = name
+	}
+	call(b, input.DispatchKeyEvent, down)
+	down.Type, down.Text = "keyUp", ""
+	call(b, input.DispatchKeyEvent, down)
+}
+
+// TestLogs_Hands: older runs come on scrolling, each once; keys move and open; a drag over the histogram picks a range.
+func TestLogs_Hands(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{idle: true})
+	s.exec(`
+		insert into provision_runs (id, product_id, product_name, account_id, account_name, category, action, driver, actor_name, actor_relation, operation_key, message, max_attempts, status, created_at, finished_at)
+		select overlay(provision_id_from(at)::text placing '-7' || substr(md5(n::text), 1, 3) || '-8' || substr(md5(n::text), 4, 3) || '-' || substr(md5(n::text), 7, 12) from 14)::uuid,
+			p.id, p.name, p.account_id, a.name, p.category, 'getInfo', 'sandbox', 'Portico', 'system', gen_random_uuid(), 'lynx ' || n, 8, case when n % 4 = 0 then 'failed' else 'succeeded' end, at, at
+		from (select n, now() - n * interval '5 minutes' as at from generate_series(1, 130) as n) as s,
+			(select * from contract_products where category = 'web-hosting' order by id limit 1) as p join accounts a on a.id = p.account_id`)
+	all := strings.Fields(s.text("select string_agg(id::text, ' ' order by id desc) from provision_runs where message like 'lynx%'"))
+	b := s.browse(t, screen{})
+	b.be(s.signIn(ada))
+	ids := func() []string {
+		return strings.Fields(eval[string](b, `[...document.querySelectorAll("table.logs tr[data-run]")].map((row) => row.dataset.run).join(" ")`))
+	}
+	focused := func() string {
+		return eval[string](b, `document.activeElement.closest("tr[data-run]")?.dataset.run ?? ""`)
+	}
+	b.open("/admin/provisioning/logs?q=lynx")
+	b.see("switch", "Live")
+	if got := ids(); !slices.Equal(got, all[:len(got)]) || len(got) >= len(all) {
+		t.Fatalf("the first page has %d of %d runs", len(got), len(all))
+	}
+	wait(t, "all runs by scrolling", func() bool {
+		eval[bool](b, "scrollTo(0, document.documentElement.scrollHeight), true")
+		return len(ids()) >= len(all)
+	})
+	if got := ids(); !slices.Equal(got, all) {
+		t.Errorf("after scrolling there are %d rows, want %d, each once and in order", len(got), len(all))
+	}
+
+	eval[bool](b, "scrollTo(0, 0), true")
+	b.key("j")
+	b.key("j")
+	if got := focused(); got != all[1] {
+		t.Errorf("after j j the focus is on %q, want %s", got, all[1])
+	}
+	b.key("k")
+	if got := focused(); got != all[0] {
+		t.Errorf("after k the focus is on %q, want %s", got, all[0])
+	}
+	b.key("Enter")
+	wait(t, "the panel by Enter", func() bool {
+		return strings.HasPrefix(b.path(), "/admin/provisioning/logs/"+all[0]) && eval[bool](b, `document.getElementById("run-h") !== null`)
+	})
+	b.key("Escape")
+	wait(t, "the list without a panel", func() bool { return b.path() == "/admin/provisioning/logs?q=lynx" && focused() == all[0] })
+	b.key("?")
+	b.see("dialog", "Keys of this page")
+	b.key("Escape")
+	wait(t, "no dialog", func() bool { return eval[bool](b, `document.querySelector("dialog[open]") === null`) })
+	b.key("e")
+	wait(t, "failed runs only", func() bool {
+		return strings.Contains(b.path(), "status=failed") && eval[bool](b, `document.querySelectorAll("table.logs td[data-value=succeeded]").length === 0 && document.querySelectorAll("table.logs td[data-value=failed]").length > 0`)
+	})
+
+	// The last quarter of the bars is the last hours.
+	b.open("/admin/provisioning/logs?q=lynx")
+	b.see("switch", "Live")
+	box := eval[[]float64](b, `(() => { const r = document.querySelector(".histogram svg").getBoundingClientRect(); return [r.left, r.top, r.width, r.height] })()`)
+	at := func(part float64) input.DispatchMouseEventParams {
+		return input.DispatchMouseEventParams{X: box[0] + part*box[2], Y: box[1] + box[3]/2, Button: input.MouseButtonLeft, ClickCount: 1}
+	}
+	for _, step := range []struct {
+		kind input.DispatchMouseEventType
+		part float64
+	}{{chromedp.MousePressed, 0.75}, {chromedp.MouseMoved, 0.9}, {chromedp.MouseMoved, 0.999}, {chromedp.MouseReleased, 0.999}} {
+		event := at(step.part)
+		event.Type = step.kind
+		if step.kind == chromedp.MouseMoved {
+			event.Buttons = 1
+		}
+		call(b, input.DispatchMouseEvent, event)
+	}
+	wait(t, "the picked range", func() bool {
+		return strings.Contains(b.path(), "from=") && strings.Contains(b.path(), "to=") && strings.Contains(b.path(), "q=lynx") && eval[bool](b, `document.readyState !== "loading"`)
+	})
+	b.see("switch", "Live")
+	picked, err := url.ParseQuery(b.path()[strings.Index(b.path(), "?")+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Fields(s.text("select string_agg(id::text, ' ' order by id desc) from provision_runs where message like 'lynx%' and created_at >= $1::timestamptz and created_at < $2::timestamptz", picked.Get("from"), picked.Get("to")))
+	if len(want) == 0 || len(want) >= len(all) {
+		t.Errorf("from %s to %s there are %d of %d runs", picked.Get("from"), picked.Get("to"), len(want), len(all))
+	}
+	wait(t, "the runs of the range", func() bool {
+		eval[bool](b, "scrollTo(0, document.documentElement.scrollHeight), true")
+		return slices.Equal(ids(), want)
 	})
 	for _, line := range b.complaints() {
 		if !strings.Contains(line, "Failed to load resource") && !strings.Contains(line, "htmx:sendAbort") {
