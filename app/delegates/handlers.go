@@ -1,6 +1,7 @@
 package delegates
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"time"
@@ -326,10 +327,12 @@ type answerForm struct {
 // Answer answers POST …/:id/delegates/:delegate/answer.
 func (h *Handlers) Answer(c *fiber.Ctx) error {
 	var form answerForm
-	if err := web.Bind(c, &form); err != nil {
-		return err
-	}
+	unreadable := web.Bind(c, &form)
 	return h.act(c, map[bool]string{true: "delegates.allowed-back", false: "delegates.refused"}[form.Allow], func(id, delegateID string) error {
+		if unreadable != nil { // which is told only to who may answer
+			_, _, err := h.service.Delegate(c.UserContext(), web.Viewer(c), h.place.Kind, id, delegateID)
+			return cmp.Or(err, unreadable)
+		}
 		return h.service.Answer(c.UserContext(), web.Viewer(c), h.place.Kind, id, delegateID, form.Allow)
 	})
 }
