@@ -292,8 +292,10 @@ func (b *tab) key(name string) {
 		down.Code, down.Text, down.WindowsVirtualKeyCode = "Enter", "\r", 13
 	case "Escape":
 		down.Code, down.WindowsVirtualKeyCode = "Escape", 27
+	case "Tab":
+		down.Code, down.WindowsVirtualKeyCode = "Tab", 9
 	default:
-		down.Text = name
+		down.Text, down.WindowsVirtualKeyCode = name, int64(strings.ToUpper(name)[0])
 	}
 	call(b, input.DispatchKeyEvent, down)
 	down.Type, down.Text = "keyUp", ""
