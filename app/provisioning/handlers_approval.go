@@ -58,6 +58,9 @@ func (h *Handlers) Decide(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if _, _, err := h.findRun(c); err != nil { // before anything is said of the form
+		return err
+	}
 	var form decisionForm
 	if err := web.Bind(c, &form); err != nil {
 		return err
