@@ -68,6 +68,7 @@ type Line struct {
 	CanUndo   bool
 	CanSettle bool
 	CanStop   bool
+	Plain     bool   // and a redirect is all that it takes
 	CanOpen   bool   // what it handed out is ready for the viewer
 	CanDecide bool   // the viewer may approve or decline it now
 	CanHelp   bool   // the viewer may open a ticket about it, and there is none
@@ -333,13 +334,16 @@ func (h *Handlers) runs(c *fiber.Ctx, p Product) (lines []Line, next string, err
 	return lines, next, nil
 }
 
-// allowLogins lets the page's buttons **Open control panel** lead to the providers of the logins that are ready.
+// allowLogins lets the page's buttons **Open control panel** lead to the providers of the logins that are ready. What is fetched into an
+// open page does not change that one's policy, so with scripts a plain login is followed by them (Line.Plain).
 func (h *Handlers) allowLogins(c *fiber.Ctx, v app.Viewer, actions []Action) {
 	for _, a := range actions {
 		if a.Run != nil && a.Run.CanOpen && a.Class == ClassLogin {
-			if origin := h.service.loginOrigin(c.UserContext(), v, a.Run.Run); origin != "" {
+			origin, plain := h.service.loginOrigin(c.UserContext(), v, a.Run.Run)
+			if origin != "" {
 				web.AllowFormsTo(c, origin)
 			}
+			a.Run.Plain = plain
 		}
 	}
 }
@@ -607,7 +611,7 @@ func (h *Handlers) TakeResult(c *fiber.Ctx) error {
 	view := resultView{Line: h.line(r, p, shown), Back: managePath(p.ContractID, p.ID, p.OfStore()), Fields: map[string]string{}}
 	link, origin := loginLink(held)
 	fields, _ := held["post_fields"].(map[string]any)
-	if link != "" && len(fields) == 0 && len(held) == 1 {
+	if link != "" && isPlain(held) {
 		return web.Redirect(c, link)
 	}
 	if link != "" {
@@ -633,6 +637,9 @@ func (h *Handlers) TakeResult(c *fiber.Ctx) error {
 	}
 	return web.Render(c, page)
 }
+
+// isPlain tells whether a login is a link and nothing else.
+func isPlain(held map[string]any) bool { return held["login_url"] != nil && len(held) == 1 }
 
 // loginLink is where a login leads, and the origin of that: https, or http, and nothing else.
 func loginLink(held map[string]any) (link, origin string) {

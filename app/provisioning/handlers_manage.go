@@ -103,6 +103,7 @@ func (h *Handlers) manageStore(c *fiber.Ctx, item contracts.Item, logs any, open
 	if err != nil {
 		return web.Page{}, err
 	}
+	h.allowLogins(c, r.Viewer, actions)
 	for _, kind := range []string{"everyday", "account", "access", "good"} {
 		g := group{Label: r.T("provisioning.group-" + kind)}
 		for _, a := range actions {

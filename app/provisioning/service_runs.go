@@ -434,18 +434,19 @@ func (s *Service) label(language string, run Run) string {
 // NewToken is what a form carries so that posting it twice is one run.
 func NewToken() string { return uuid.NewString() }
 
-// loginOrigin is where a login that is ready for the viewer leads, without the link itself; "" if there is none.
-func (s *Service) loginOrigin(ctx context.Context, v app.Viewer, run Run) string {
+// loginOrigin is where a login that is ready for the viewer leads, without the link itself; "" if there is none. plain tells that a
+// redirect is all that it takes.
+func (s *Service) loginOrigin(ctx context.Context, v app.Viewer, run Run) (origin string, plain bool) {
 	sealed, err := sealedResult(ctx, s.pool, run.ID, v.UserID)
 	if err != nil {
-		return ""
+		return "", false
 	}
 	held, err := s.open(purposeResult, run.ID, sealed)
 	if err != nil {
-		return ""
+		return "", false
 	}
-	_, origin := loginLink(held)
-	return origin
+	_, origin = loginLink(held)
+	return origin, isPlain(held)
 }
 
 // OnStatus queues what a change of status means for the products at their providers: it is a contracts.StatusHook.
