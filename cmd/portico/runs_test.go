@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"portico/app/dev"
+
 	"github.com/PuerkitoBio/goquery"
 )
 
@@ -348,4 +350,124 @@ func TestRuns_WrongForms(t *testing.T) {
 	if got := strings.Join(shown, ", "); got != "Domain name, Username, IP address, Registration date, Renewal date, Status, Plan, Price, without tax" {
 		t.Errorf("product details are %s", got)
 	}
+}
+
+// shows waits until a live page says something; without scripts by loading it again.
+func shows(w window, text string) {
+	if p, ok := w.(*paper); ok {
+		wait(p.t, text, func() bool {
+			p.visit(p.page.path)
+			return strings.Contains(p.page.words("body"), text)
+		})
+		return
+	}
+	w.says(text)
+}
+
+// opens presses **Open control panel** and follows it out of the portal.
+func opens(s *site, w window) {
+	switch w := w.(type) {
+	case *paper:
+		form := w.page.find(`form[action$="/result"]`).First()
+		a := w.c.post(form.AttrOr("action", ""), formValues(form), nil)
+		if to := a.header.Get("Location"); a.status != http.StatusSeeOther || !strings.HasPrefix(to, s.sandboxURL+"/") {
+			w.t.Fatalf("the login leads to %q (%d)", to, a.status)
+		}
+	case *tab:
+		w.press("Open control panel")
+		wait(w.t, "the control panel", func() bool { return eval[string](w, "location.origin") == s.sandboxURL })
+	}
+}
+
+// TestRuns_Windows is what the guides say of managing a product: Bea logs in to the control panel and changes the password, so does a
+// delegate, and Ada sees what went wrong with an action of hers.
+func TestRuns_Windows(t *testing.T) {
+	windows(t, func(t *testing.T, s *site, open func() window) {
+		product := s.text(hosting)
+		contract := s.text("select contract_id from contract_products where id = $1", product)
+		s.exec("delete from provision_runs where product_id = $1", product)
+		s.exec("delete from delegates where contract_id = $1", contract)
+		s.exec("insert into delegates (contract_id, user_id, status, invited_by_name, accepted_at) values ($1, $2, 'accepted', '', now())", contract, s.userID(devTeam))
+		s.exec(`update provision_configurations set settings = settings || '{"slow": 4}' where name = 'Sandbox web hosting, slow'`)
+		slow := s.text("select id from provision_configurations where name = 'Sandbox web hosting, slow'")
+		configure(s, product, "Sandbox web hosting, slow")
+		admin := s.signIn(ada)
+		store := func(deed string) {
+			admin.hand("/admin/provisioning/configurations/"+slow+"/"+deed, url.Values{}).want(http.StatusSeeOther)
+		}
+
+		w := open()
+		signIn(w, bea, dev.DemoPassword)
+		w.at("/")
+		w.visit("/products")
+		w.follow("bluebird.example")
+		w.says("Domain name")
+		w.says("IP address")
+		store("pause") // so that it is seen to wait
+		w.press("Log in to control panel")
+		shows(w, "Queued")
+		store("resume")
+		shows(w, "Running")
+		shows(w, "Your login is ready.")
+		opens(s, w)
+		configure(s, product, "Sandbox web hosting")
+		w.visit("/contracts/" + contract + "/manage?product=" + product)
+		w.press("Change password")
+		w.fill("New password", "a new password of Bea's")
+		w.press("Change password")
+		w.at("/contracts/" + contract + "/manage")
+		if _, status := ended(s, product, "changePassword"); status != "succeeded" {
+			t.Errorf("the new password is %s", status)
+		}
+
+		other := open()
+		signIn(other, devTeam, dev.DemoPassword)
+		other.at("/")
+		other.visit("/contracts/" + contract)
+		other.press("Log in to control panel")
+		shows(other, "Your login is ready.")
+		opens(s, other)
+		other.visit("/contracts/" + contract + "/manage?product=" + product)
+		other.press("Change password")
+		other.fill("New password", "a new password of a delegate's")
+		other.press("Change password")
+		other.at("/contracts/" + contract + "/manage")
+		shows(w, "Dev Team 1")
+		if _, status := ended(s, product, "changePassword"); status != "succeeded" {
+			t.Errorf("the delegate's new password is %s", status)
+		}
+
+		staff := open()
+		signIn(staff, ada, dev.DemoPassword)
+		staff.at("/admin")
+		staff.visit("/admin/clients")
+		staff.follow("Bluebird Bakery")
+		staff.follow("Products & Services")
+		staff.follow("bluebird.example")
+		staff.follow("Manage")
+		for _, heading := range []string{"Actions", "Provision configuration", "Provision fields", "Logs"} {
+			staff.says(heading)
+		}
+		staff.press("Log in to control panel")
+		staff.press("Run Log in to control panel")
+		shows(staff, "Your login is ready.")
+		opens(s, staff)
+		configure(s, product, "Sandbox web hosting, refuses everything")
+		staff.visit("/admin/contracts/" + contract + "/manage?product=" + product)
+		staff.press("Get usage")
+		staff.press("Run Get usage")
+		if _, status := ended(s, product, "usage"); status != "failed" {
+			t.Errorf("the usage is %s", status)
+		}
+		staff.visit("/admin/contracts/" + contract + "/manage?product=" + product)
+		staff.follow("Get usage")
+		staff.says("Attempts")
+		staff.says("Debug data")
+		if b, ok := staff.(*tab); ok {
+			eval[bool](b, `document.querySelector("details.debug").open = true`)
+		}
+		if exchange := staff.read("details.debug pre"); !strings.Contains(exchange, "POST") || strings.Contains(exchange, "northwind-") {
+			t.Errorf("the debug data is %s", exchange)
+		}
+	})
 }
