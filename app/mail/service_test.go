@@ -292,7 +292,7 @@ func TestDeliver_EveryKindInFull(t *testing.T) {
 				m.Data = map[string]string{"Ticket": uuid.NewString(), "Subject": "The form", "Number": "4101", "Name": "Sam Okafor",
 					"Message": uuid.NewString(), "Status": "staff_replied", "Until": "2026-11-20T09:00:00Z", "Page": "/support/1", "About": uuid.NewString(), "Contract": "Web hosting", "Product": "bluebird.example", "State": "active",
 					"Thing": "ticket", "ID": uuid.NewString(), "Ends": "2126-11-27T09:15:00Z",
-					"Run": uuid.NewString(), "Account": "Bluebird Bakery", "Action": "Suspend", "Reason": "refused", "Configuration": "web-1", "Count": "7", "Minutes": "15",
+					"Run": uuid.NewString(), "Account": "Bluebird Bakery", "Action": "Suspend", "Reason": "refused", "Answer": "approved", "Delegate": uuid.NewString(), "Configuration": "web-1", "Count": "7", "Minutes": "15",
 					"Invoice": uuid.NewString(), "Minor": "16800", "Currency": "EUR", "Day": "2126-11-27"}
 			}
 			if rule.to == toPending {
