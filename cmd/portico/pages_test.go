@@ -252,10 +252,15 @@ func (w *walk) faults(page *answer, answered map[string]int) []string {
 	return faults
 }
 
-// TestPages_InChromium opens every page in every look: no fault of accessibility, no sideways scrolling, nothing on the console. The
-// wide window is asked for accessibility in make soak only: its pages are the narrow one's, and asking is most of the time.
+// TestPages_InChromium opens every page in every look: no fault of accessibility, no sideways scrolling, nothing on the console. Opening
+// and asking for accessibility are most of the time: the narrow page is opened, asked, darkened and widened; make soak opens and asks
+// each look by itself, and the page without scripts.
 func TestPages_InChromium(t *testing.T) {
 	t.Parallel()
+	turns := []screen{{width: 360}, {width: 360, dark: true}, {width: 1280}}
+	if soak {
+		turns = looks
+	}
 	for _, name := range walkers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -269,18 +274,14 @@ func TestPages_InChromium(t *testing.T) {
 				if path, _ := w.sample(route); w.c.copy().get(path).status == http.StatusSeeOther {
 					continue // leads to a page of the list
 				}
-				for _, look := range looks {
-					asked := soak || look.width == 360
-					if look.dark && !asked {
-						continue
-					}
+				for i, look := range turns {
 					b.look(look)
-					if !look.dark { // the dark one is the same page in other colours
+					if i == 0 || soak && !look.dark { // the dark one is the same page in other colours
 						path, _ := w.sample(route)
 						b.open(path)
 					}
 					where := fmt.Sprintf("%s as %s at %s", route.Path, name, look)
-					if asked {
+					if soak || look.width == 360 {
 						for _, fault := range b.axe(look.dark) {
 							t.Errorf("%s: %s", where, fault)
 						}
@@ -291,6 +292,9 @@ func TestPages_InChromium(t *testing.T) {
 					for _, line := range b.complaints() {
 						t.Errorf("%s: %s", where, line)
 					}
+				}
+				if !soak {
+					continue
 				}
 				path, _ := w.sample(route)
 				b.look(screen{width: 360, noScripts: true})
