@@ -44,6 +44,7 @@ type bundle struct {
 	server *smtptest.Server
 	mail   *mail.Service
 	runs   *provisioning.Service
+	words  *locale.Catalogue
 	log    *safeBuffer
 	logger *slog.Logger
 
@@ -95,7 +96,7 @@ func setUpOn(t *testing.T, pool *pgxpool.Pool, ring *keys.Ring, reply func(to st
 	log := &safeBuffer{}
 	b := &bundle{
 		patience: 30 * time.Second,
-		t:        t, pool: pool, ring: ring, server: server, log: log, logger: slog.New(slog.NewTextHandler(log, nil)),
+		t:        t, pool: pool, ring: ring, server: server, words: catalogue, log: log, logger: slog.New(slog.NewTextHandler(log, nil)),
 		mail: mail.New(pool, ring, catalogue, "http://127.0.0.1:8080", transport, inserter),
 	}
 	if b.runs, err = newRuns(pool, ring, catalogue, b.mail, quick); err != nil {
@@ -121,11 +122,17 @@ func newDeps(pool *pgxpool.Pool, mails *mail.Service, runs *provisioning.Service
 // client makes a working client that is not started yet.
 func (b *bundle) client() *river.Client[pgx.Tx] {
 	b.t.Helper()
-	deps, err := newDeps(b.pool, b.mail, b.runs)
+	return b.clientOn(b.pool, b.runs)
+}
+
+// clientOn is client with another way to the database.
+func (b *bundle) clientOn(pool *pgxpool.Pool, runs *provisioning.Service) *river.Client[pgx.Tx] {
+	b.t.Helper()
+	deps, err := newDeps(pool, b.mail, runs)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	client, err := NewClient(b.pool, deps, b.logger)
+	client, err := NewClient(pool, deps, b.logger)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -135,7 +142,11 @@ func (b *bundle) client() *river.Client[pgx.Tx] {
 // start works the queues until the test ends.
 func (b *bundle) start() *river.Client[pgx.Tx] {
 	b.t.Helper()
-	client := b.client()
+	return b.startClient(b.client())
+}
+
+func (b *bundle) startClient(client *river.Client[pgx.Tx]) *river.Client[pgx.Tx] {
+	b.t.Helper()
 	if err := client.Start(context.WithoutCancel(b.t.Context())); err != nil {
 		b.t.Fatal(err)
 	}

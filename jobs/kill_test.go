@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,12 +28,15 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+		os.Exit(0)
 	}
 	dbtest.Main(m)
 }
 
-// work delivers mails until the process is killed.
+// work works jobs until SIGTERM, or until the process is killed.
 func work(ctx context.Context) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
 	pool, err := db.Open(ctx, os.Getenv(workerVariables.database), time.Minute)
 	if err != nil {
 		return err
@@ -65,10 +70,11 @@ func work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := client.Start(ctx); err != nil {
+	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
 		return err
 	}
-	select {}
+	<-ctx.Done()
+	return Stop(context.WithoutCancel(ctx), client)
 }
 
 // soak makes the tests of faults wait for real: make soak.
@@ -108,7 +114,7 @@ func TestMail_WorkerKilled(t *testing.T) {
 	if left := scan[int](b, "select count(*) from mail_deliveries where finished_at is null"); left == 0 {
 		t.Fatal("the worker was done before it was killed")
 	}
-	running := scan[int](b, "select count(*) from river_job where state = 'running'")
+	running := scan[int](b, "select count(*) from river_job where kind = 'deliver_mail' and state = 'running'")
 	t.Logf("killed with %d mails taken and %d jobs running", len(b.server.Mails()), running)
 
 	b.patience = 5 * time.Minute // by then everything is final, as RescueAfter says

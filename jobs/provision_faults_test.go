@@ -3,7 +3,6 @@ package jobs
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"portico/app/db"
 	"portico/app/db/dbtest"
 	"portico/app/keys"
-	"portico/app/provisioning"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -274,107 +272,6 @@ func TestRuns_WorkerKilled(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Random clicks against a provider that fails at random, workers that stop and start: nothing is lost, nothing is done twice, everything
-// ends, and what the rows say is what the ledger says.
-func TestRuns_Checker(t *testing.T) {
-	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
-	var mu sync.Mutex
-	draw := func(n int) int { mu.Lock(); defer mu.Unlock(); return random.IntN(n) }
-	lasting := 5 * time.Second
-	if soak {
-		lasting = 10 * time.Minute
-	}
-	s := openShop(setUp(t, nil), func(providerCall) behaviour {
-		switch draw(12) {
-		case 0:
-			return behaviour{act: true, status: 500}
-		case 1:
-			return behaviour{act: true, broken: true}
-		case 2:
-			return behaviour{status: 503}
-		case 3:
-			return behaviour{status: 429, after: "1"}
-		case 4:
-			return behaviour{status: 422}
-		case 5:
-			return behaviour{act: true, hang: true}
-		case 6:
-			return behaviour{act: true, delay: 200 * time.Millisecond}
-		}
-		return fine
-	})
-	var products []string
-	for range 6 {
-		products = append(products, s.product())
-	}
-	s.hurry()
-	s.start()
-	clicked := map[string]bool{}
-	for end := time.Now().Add(lasting); time.Now().Before(end); {
-		a := asking(products[draw(len(products))], []string{"changePackage", "changePackage", "changePassword", "usage"}[draw(4)])
-		switch a.Action {
-		case "changePassword":
-			a.Values = map[string][]string{"password": {canary("password")}, "username": {"bluebird"}}
-		case "usage":
-			a.Values["username"] = []string{"bluebird"}
-		case "changePackage":
-			a.Values = map[string][]string{"package_name": {fmt.Sprintf("package-%d", draw(5))}, "username": {"bluebird"}, "domain": {"bluebird.example"}}
-		}
-		run, err := s.runs.Request(t.Context(), s.admin, a)
-		var limited *app.Limited
-		if errors.As(err, &limited) {
-			s.exec("truncate rate_limits")
-			continue
-		}
-		if err != nil {
-			t.Fatalf("%s: %v", a.Action, err)
-		}
-		clicked[run.ID] = true
-		if draw(25) == 0 {
-			if again, err := s.runs.Request(t.Context(), s.admin, a); err != nil || again.ID != run.ID {
-				t.Errorf("the same form: %s, %v", again.ID, err)
-			}
-		}
-		time.Sleep(time.Duration(draw(120)) * time.Millisecond)
-	}
-	s.patience = 2 * time.Minute
-	s.final()
-	type row struct {
-		ID, Key, Status, Action string
-		Unknown                 bool
-	}
-	rows, err := db.All[row](t.Context(), s.pool, "select id::text, operation_key::text as key, status, action, unknown_outcome as unknown from provision_runs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(rows) != len(clicked) {
-		t.Errorf("%d clicks, %d runs", len(clicked), len(rows))
-	}
-	for _, r := range rows {
-		effects := s.provider.effects[r.Key]
-		once := r.Action == "changePackage" // the others may be repeated
-		switch {
-		case !clicked[r.ID]:
-			t.Errorf("run %s was never asked for", r.ID)
-		case once && effects > 1:
-			t.Errorf("%s was done %d times", r.Action, effects)
-		case r.Status == provisioning.Succeeded && effects == 0:
-			t.Errorf("%s is said to be done", r.Action)
-		case once && r.Status != provisioning.Succeeded && !r.Unknown && effects > 0:
-			t.Errorf("%s was done and is said to be %s", r.Action, r.Status)
-		}
-	}
-	if audits := scan[int](s.bundle, "select count(*) from audit_entries where action = 'provision.run'"); audits != len(clicked) {
-		t.Errorf("%d clicks, %d audit entries", len(clicked), audits)
-	}
-	counts := s.statuses()
-	t.Logf("%d clicks: %v", len(clicked), counts)
-	s.clean()
 }
 
 // Runs of many products stay under the configuration's limit of calls.

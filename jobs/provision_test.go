@@ -55,8 +55,9 @@ type provider struct {
 	effects map[string]int // operation key → effects
 	calls   []providerCall
 	decide  func(c providerCall) behaviour
-	blind   bool // it can't tell what came of anything
-	at      int  // calls at once now, and at most
+	looked  func() // is called before it is told what came of something
+	blind   bool   // it can't tell what came of anything
+	at      int    // calls at once now, and at most
 	most    int
 }
 
@@ -88,8 +89,11 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Lock()
 	if r.URL.Path == "/look" {
-		done, blind := p.effects[c.Key] > 0, p.blind
+		done, blind, looked := p.effects[c.Key] > 0, p.blind, p.looked
 		p.mu.Unlock()
+		if looked != nil {
+			looked()
+		}
 		answer(map[string]any{"done": done, "blind": blind})
 		return
 	}
@@ -182,8 +186,11 @@ func (standIn) Functions(category string) []provisioning.Function {
 	for i := range functions {
 		functions[i].Limit = callLimit
 		functions[i].Wait = 8 * time.Second
-		if functions[i].Name == "changePackage" {
+		switch functions[i].Name {
+		case "changePackage":
 			functions[i].Repeatable = false
+		case "grantReseller": // for those that must not be over before they are interrupted
+			functions[i].Repeatable, functions[i].Limit = false, time.Minute
 		}
 	}
 	return functions
@@ -200,6 +207,9 @@ func (standIn) Test(ctx context.Context, c provisioning.Call) error {
 func (standIn) Call(ctx context.Context, c provisioning.Call) (provisioning.Result, error) {
 	if c.Function == "suspend" && c.Params["reason"] == "panic" {
 		panic("the driver trips over " + c.Setting("token"))
+	}
+	if c.Params["location"] == inSteps {
+		return callInSteps(ctx, c)
 	}
 	answer, err := ask(ctx, c, "/act")
 	if err != nil {
@@ -218,7 +228,36 @@ func (standIn) Call(ctx context.Context, c provisioning.Call) (provisioning.Resu
 	return result, nil
 }
 
+// inSteps is the location where an account is made in three steps, each a call of its own.
+const inSteps = "in-steps"
+
+var steps = []string{"account created", "reseller's rights granted", "limits set"}
+
+// callInSteps goes on at the first step that is not done.
+func callInSteps(ctx context.Context, c provisioning.Call) (provisioning.Result, error) {
+	key := c.Key
+	for i, step := range steps {
+		c.Key = fmt.Sprintf("%s/%d", key, i)
+		before, err := ask(ctx, c, "/look")
+		if err == nil && before["done"] != true {
+			_, err = ask(ctx, c, "/act")
+		}
+		var refused *provisioning.Refused
+		switch {
+		case errors.As(err, &refused):
+			refused.Done = steps[:i]
+			return provisioning.Result{}, refused
+		case err != nil:
+			return provisioning.Result{}, &provisioning.Unknown{Detail: step + ": " + err.Error(), Done: steps[:i]}
+		}
+	}
+	return provisioning.Result{}, nil
+}
+
 func (standIn) LookUp(ctx context.Context, c provisioning.Call) (provisioning.Outcome, provisioning.Result, error) {
+	if c.Params["location"] == inSteps {
+		c.Key += fmt.Sprintf("/%d", len(steps)-1)
+	}
 	answer, err := ask(ctx, c, "/look")
 	switch {
 	case err != nil:
@@ -398,7 +437,9 @@ func (s *shop) hurry() {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				_, _ = s.pool.Exec(ctx, "update river_job set scheduled_at = now(), state = 'available' where kind = 'provision_action' and state = 'retryable'")
+				// River keeps what comes again within five seconds as available.
+				_, _ = s.pool.Exec(ctx, `update river_job set scheduled_at = now(), state = 'available' where kind = 'provision_action'
+					and (state = 'retryable' or state = 'available' and scheduled_at > now() + interval '3 seconds')`)
 			}
 		}
 	}()

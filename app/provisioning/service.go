@@ -26,7 +26,7 @@ import (
 
 // Limits are the durations of runs. Tests shrink them.
 type Limits struct {
-	Slack      time.Duration   // between the end of a call and that of its job
+	Slack      time.Duration   // between the end of a call and that of its job, and between fetching a job and taking its run up
 	Age        time.Duration   // how long a run is tried
 	ResultLife time.Duration   // how long a login link or credential waits for the one who asked
 	Later      time.Duration   // the longest that a provider's Retry-After is obeyed

@@ -372,7 +372,7 @@ func (s *Service) Rescue(ctx context.Context) (int, error) {
 	if err := s.expire(ctx); err != nil {
 		return 0, err
 	}
-	ids, err := lost(ctx, s.pool, PerformArgs{}.Kind(), 500)
+	ids, err := lost(ctx, s.pool, PerformArgs{}.Kind(), s.limits.Slack, 500)
 	if err != nil {
 		return 0, fmt.Errorf("find lost runs: %w", err)
 	}
