@@ -21,7 +21,7 @@ test: ## gofmt, go vet, staticcheck, and every test with the race detector, on a
 .PHONY: tests
 tests:
 	$(if $(CC_FOUND),,@echo "no C compiler: the tests run without the race detector")
-	$(WITH_DATABASE) go test $(RACE) -timeout 25m ./...
+	$(WITH_DATABASE) go test $(RACE) -timeout 45m ./...
 
 check: ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt these files:"; echo "$$unformatted"; exit 1; fi
