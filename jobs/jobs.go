@@ -67,9 +67,11 @@ type Deps struct {
 	Logs      *provisionlogs.Service
 }
 
-// NewInserter makes a client that puts jobs into queues and works none. It is what services take.
+// NewInserter makes a client that puts jobs into queues and works none. It is what services take. It notifies of a queue at most once in
+// as long as the queue of people who wait needs between two fetches: by default that is ten times longer, and who clicks meanwhile would
+// wait for the next poll.
 func NewInserter(pool *pgxpool.Pool) (*river.Client[pgx.Tx], error) {
-	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: quiet(slog.Default())})
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: quiet(slog.Default()), FetchCooldown: queues[provisioning.QueueName].FetchCooldown})
 	if err != nil {
 		return nil, fmt.Errorf("make the client that inserts jobs: %w", err)
 	}
