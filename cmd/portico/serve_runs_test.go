@@ -17,6 +17,7 @@ import (
 
 	"portico/app"
 	"portico/app/db"
+	"portico/app/db/dbtest"
 	"portico/app/provisioning"
 	"portico/app/provisioning/outbound"
 
@@ -233,5 +234,30 @@ func TestKill_ServeDuringARun(t *testing.T) {
 		if effects := f.ledger.count(t); effects != i+1 {
 			t.Errorf("%d effects, want %d", effects, i+1)
 		}
+	}
+}
+
+// TestServe_DatabaseGoneAndBack: without its database the portal answers 503, does nothing by halves, and goes on when it is back.
+func TestServe_DatabaseGoneAndBack(t *testing.T) {
+	t.Parallel()
+	database := demoStore.Clone(t)
+	wire := dbtest.NewWire(t, database)
+	s := start(t, options{idle: true, empty: true, database: wire.URL, keys: demoKeys})
+	c := s.signIn(bea)
+	path, form, header := "/manage/"+s.text(hosting)+"/login", url.Values{"form_token": {uuid.NewString()}}, http.Header{"X-Csrf-Token": {c.token()}}
+	before := s.text("select count(*) from provision_runs")
+	wire.Cut()
+	c.get("/profile").want(http.StatusServiceUnavailable)
+	c.post(path, form, header).want(http.StatusServiceUnavailable)
+	wire.Mend()
+	wait(t, "the portal to answer", func() bool { return c.get("/profile").status == http.StatusOK })
+	if after := s.text("select count(*) from provision_runs"); after != before {
+		t.Errorf("%s runs, there were %s", after, before)
+	}
+	wire.LoseCommit() // of whatever the click commits first
+	c.post(path, form, header)
+	wait(t, "the same form to be answered", func() bool { return c.post(path, form, header).status == http.StatusSeeOther })
+	if again := s.text("select count(*) - $1::int from provision_runs", before); again != "1" {
+		t.Errorf("the form made %s runs", again)
 	}
 }
