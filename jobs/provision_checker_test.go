@@ -88,7 +88,7 @@ func TestFault_Checker(t *testing.T) {
 	}
 	t.Logf("%s=%d", seedVariable, seed)
 	d := &dice{random: rand.New(rand.NewPCG(seed, 1))}
-	lasting := 10 * time.Second
+	lasting := 30 * time.Second
 	if soak {
 		lasting = 10 * time.Minute
 	}
