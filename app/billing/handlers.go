@@ -356,17 +356,17 @@ type optionsView struct {
 }
 
 // options reads what the page shows for what is wanted; nil is what the product has.
-func (h *Handlers) options(c *fiber.Ctx, wanted []string) (web.Page, optionsView, error) {
+func (h *Handlers) options(c *fiber.Ctx, wanted []string) (web.Page, error) {
 	view, err := h.mayPage(c, "modify")
 	if err != nil {
-		return web.Page{}, optionsView{}, err
+		return web.Page{}, err
 	}
 	view.Currency = web.Of(c).Store.Currency
 	shown := optionsView{itemView: view, Asked: wanted != nil}
 	shown.Change, err = h.service.Options(c.UserContext(), web.Viewer(c), view.Item.Contract.ID, view.Item.Product.ID, wanted)
 	page := contracts.Page(view.Item, "billing/options", shown)
 	page.Title = app.Text{Key: "billing.options-title"}
-	return page, shown, err
+	return page, err
 }
 
 // EditOptions answers GET /contracts/:id/options: the options of a product, and, asked, what having those that are ticked would cost.
@@ -379,7 +379,7 @@ func (h *Handlers) EditOptions(c *fiber.Ctx) error {
 	if form.Asked {
 		wanted = append([]string{}, form.Options...)
 	}
-	page, _, err := h.options(c, wanted)
+	page, err := h.options(c, wanted)
 	if err != nil {
 		return err
 	}
@@ -388,7 +388,7 @@ func (h *Handlers) EditOptions(c *fiber.Ctx) error {
 
 // UpdateOptions answers POST /contracts/:id/options.
 func (h *Handlers) UpdateOptions(c *fiber.Ctx) error {
-	_, view, err := h.options(c, nil)
+	view, err := h.mayPage(c, "modify")
 	if err != nil {
 		return err
 	}
