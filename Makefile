@@ -30,7 +30,7 @@ check: ## gofmt, go vet and staticcheck
 
 bench: ## run the benchmarks
 	@.ci/tools
-	$(WITH_DATABASE) go test -run '^$$' -bench . -benchmem -timeout 3h ./...
+	go run ./app/db/dbtest/with -disk -- go test -run '^$$' -bench . -benchmem -timeout 3h ./...
 
 soak: ## run the fault tests with real durations, and every walk also in a Chromium without scripts, which takes long
 	@.ci/tools

@@ -203,7 +203,7 @@ func reach(ctx context.Context) error {
 	defer cancel()
 	shared.url = os.Getenv(Variable)
 	if shared.url == "" {
-		server, err := Serve(ctx, os.Stderr)
+		server, err := Serve(ctx, os.Stderr, false)
 		if err != nil {
 			return err
 		}

@@ -22,9 +22,13 @@ type Server struct {
 	dir    string
 }
 
-// Serve starts a server for tests: quick, not durable. Output is shown what takes time, an installation for one.
-func Serve(ctx context.Context, output io.Writer) (*Server, error) {
+// Serve starts a server for tests: quick, not durable. Its data are in memory where there is room, unless disk is set, for more
+// than fits there. Output is shown what takes time, an installation for one.
+func Serve(ctx context.Context, output io.Writer, disk bool) (*Server, error) {
 	parent := tempDir()
+	if disk {
+		parent = os.TempDir()
+	}
 	sweep(ctx, parent)
 	dir, err := os.MkdirTemp(parent, tempPrefix)
 	if err != nil {

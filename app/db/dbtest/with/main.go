@@ -4,6 +4,8 @@
 //
 //	go run ./app/db/dbtest/with -- go test ./...
 //
+// With -disk before the --, the server's data are on disk also where they would fit in memory.
+//
 // It exits with the command's code, and leaves nothing behind, also after Ctrl-C and SIGTERM.
 package main
 
@@ -30,11 +32,15 @@ func main() {
 }
 
 func run(args []string) (code int, err error) {
+	disk := len(args) > 0 && args[0] == "-disk"
+	if disk {
+		args = args[1:]
+	}
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	}
 	if len(args) == 0 {
-		return 2, errors.New("usage: with -- command [argument …]")
+		return 2, errors.New("usage: with [-disk] -- command [argument …]")
 	}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -47,7 +53,7 @@ func run(args []string) (code int, err error) {
 	}
 	serving := make(chan outcome, 1)
 	go func() {
-		server, err := dbtest.Serve(ctx, os.Stderr)
+		server, err := dbtest.Serve(ctx, os.Stderr, disk)
 		serving <- outcome{server, err}
 	}()
 	var server *dbtest.Server
