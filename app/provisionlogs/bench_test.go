@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -28,7 +29,7 @@ func BenchmarkLogs(b *testing.B) {
 		d := setUp(b)
 		d.exec("select provision_month(now() - n * interval '1 month') from generate_series(0, 12) as n")
 		began := time.Now()
-		d.fill(size, 360*24*time.Hour)
+		d.fillAtOnce(size, 360*24*time.Hour)
 		if err := d.service.Tend(b.Context()); err != nil {
 			b.Fatal(err)
 		}
@@ -81,6 +82,29 @@ func BenchmarkLogs(b *testing.B) {
 				few.took.Round(10*time.Microsecond), lots.took.Round(10*time.Microsecond))
 		}
 	}
+}
+
+// fillAtOnce is fill for many runs: it writes the indexes and the counts when all are there, which takes a fifth of the time.
+func (b *bundle) fillAtOnce(n int, span time.Duration) {
+	b.t.Helper()
+	indexes := scan[[]string](b, `select array_agg(pg_get_indexdef(i.indexrelid)) from pg_index i where i.indrelid = 'provision_runs'::regclass and not i.indisprimary`)
+	for _, name := range scan[[]string](b, `select array_agg(i.indexrelid::regclass::text) from pg_index i where i.indrelid = 'provision_runs'::regclass and not i.indisprimary`) {
+		b.exec("drop index " + name)
+	}
+	b.exec("alter table provision_runs disable trigger user")
+	b.fill(n, span)
+	b.exec("alter table provision_runs enable trigger user")
+	for _, index := range indexes {
+		b.exec(strings.Replace(index, " ON ONLY ", " ON ", 1))
+	}
+	b.exec(`
+		with minutes as (select date_trunc('minute', created_at) as minute, status, category, action, driver, count(*) as runs from provision_runs group by 1, 2, 3, 4, 5),
+		all_of as (
+			select minute, status, category, action, driver, runs from minutes
+			union all select minute, status, '', '', '', sum(runs) from minutes group by 1, 2)
+		insert into provision_counts (slot, at, status, category, action, driver, runs)
+		select slot, date_trunc(case slot when 1 then 'minute' when 60 then 'hour' else 'day' end, minute, 'UTC'), status, category, action, driver, sum(runs)
+		from all_of, unnest(array[1, 60, 1440]) as slot group by 1, 2, 3, 4, 5, 6`)
 }
 
 func times(few, many int) string {
