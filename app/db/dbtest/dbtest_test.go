@@ -111,7 +111,7 @@ func TestEmpty(t *testing.T) {
 
 func TestMakeTemplate_OnceForAll(t *testing.T) {
 	t.Parallel()
-	server, err := Serve(t.Context(), t.Output())
+	server, err := Serve(t.Context(), t.Output(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +273,7 @@ func TestMain_LeavesNothingBehind(t *testing.T) {
 
 func TestSweep_SparesServersInUse(t *testing.T) {
 	t.Parallel()
-	server, err := Serve(t.Context(), t.Output())
+	server, err := Serve(t.Context(), t.Output(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
