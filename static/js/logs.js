@@ -162,8 +162,8 @@ function trim() {
   for (const row of all.slice(mostRows)) if (!row.contains(document.activeElement)) row.remove();
   const { path, query } = listAddress();
   query.set("before", rows().at(-1).dataset.run);
-  let next = log().querySelector("a[rel=next]");
-  if (next) next.href = `${path}?${query}`;
+  if (!log().querySelector("a[rel=next]")) log().append(find("logs-older").content.cloneNode(true));
+  log().querySelector("a[rel=next]").href = `${path}?${query}`;
 }
 
 function pill() {
