@@ -3,6 +3,7 @@ package support
 import (
 	"context"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -94,7 +95,8 @@ func TestPlans(t *testing.T) {
 			}
 			plan := strings.Join(lines, "\n")
 			for _, found := range read.FindAllStringSubmatch(plan, -1) {
-				if len(found[1]) > 3 { // a thousand or more of 20,000 tickets or 40,000 messages
+				// A thousand or more of 20,000 tickets or 40,000 messages; but for finding out that a word is common.
+				if len(found[1]) > 3 && found[1] != strconv.Itoa(maxFound+1) {
 					t.Errorf("%s reads %s rows:\n%s\n%v", v.Role, found[1], plan, q.Arguments)
 					break
 				}

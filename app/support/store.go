@@ -81,18 +81,17 @@ func list(ctx context.Context, conn db.Conn, v app.Viewer, f Filter, after app.K
 	for _, word := range words(f.Text) {
 		number, _ := strconv.ParseInt(strings.TrimPrefix(word, "#"), 10, 64)
 		prefix := "'" + word + "':*"
-		common, err := frequent(ctx, conn, prefix)
+		said, err := saying(ctx, conn, prefix)
 		switch {
 		case err != nil:
 			return nil, err
-		case common: // enough of the newest have it: looking into each costs less than finding all that have it
+		case said.Messages > maxFound: // enough of the newest have it: looking into each costs less than finding all that have it
 			c.add(`(t.number = ? or t.search @@ to_tsquery('simple', ?) or exists (select from ticket_messages m
 				where m.ticket_id = t.id and m.search @@ to_tsquery('simple', ?) and not (m.internal and `+own+")))", number, prefix, prefix, v.UserID)
 		default:
-			c.add(`t.id = any(array(select id from tickets where number = ? union select id from tickets where search @@ to_tsquery('simple', ?)
-				union select ticket_id from ticket_messages where search @@ to_tsquery('simple', ?) and not internal
-				union select m.ticket_id from ticket_messages m join tickets t on t.id = m.ticket_id
-					where m.search @@ to_tsquery('simple', ?) and m.internal and not `+own+"))", number, prefix, prefix, prefix, v.UserID)
+			c.add(`t.id = any(array(select id from tickets where number = ? union all select id from tickets where search @@ to_tsquery('simple', ?)
+				union all select unnest(?::text[]::uuid[])
+				union all select t.id from tickets t where t.id = any(?::text[]::uuid[]) and not `+own+"))", number, prefix, said.Posts, said.Notes, v.UserID)
 		}
 	}
 	if after.ID != "" {
@@ -107,11 +106,20 @@ func list(ctx context.Context, conn db.Conn, v app.Viewer, f Filter, after app.K
 // with a million messages.
 const maxFound = 5000
 
-// frequent tells whether more than maxFound messages have a word.
-func frequent(ctx context.Context, conn db.Conn, prefix string) (bool, error) {
-	var found int
-	err := conn.QueryRow(ctx, fmt.Sprintf("select count(*) from (select from ticket_messages where search @@ to_tsquery('simple', $1) limit %d) x", maxFound+1), prefix).Scan(&found)
-	return found > maxFound, err
+// said is where a word stands: in how many messages, counted to maxFound + 1, and if they are not more, in the posts and in the
+// internal notes of which tickets.
+type said struct {
+	Messages     int
+	Posts, Notes []string
+}
+
+// saying finds the messages with a word.
+func saying(ctx context.Context, conn db.Conn, prefix string) (said, error) {
+	return db.One[said](ctx, conn, fmt.Sprintf(`
+		select count(*)::int as messages,
+			coalesce(array_agg(distinct ticket_id::text) filter (where not internal), '{}') as posts,
+			coalesce(array_agg(distinct ticket_id::text) filter (where internal), '{}') as notes
+		from (select ticket_id, internal from ticket_messages where search @@ to_tsquery('simple', $1) limit %d) x`, maxFound+1), prefix)
 }
 
 // maxWords is how many words of a search are looked for.

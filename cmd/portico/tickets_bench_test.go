@@ -272,7 +272,7 @@ func (s *site) grow(size int) string {
 		`insert into account_users (account_id, user_id, relation) select a.id, u.id, 'owner' from accounts a join users u on u.name = replace(a.name, 'Account', 'Person')
 			where a.name like 'Account %' and $1 > 0`,
 		`insert into tickets (account_id, opener_id, subject, department_id, assignee_id, status, created_at, updated_at, last_post_at, last_client_post_at, waiting_since, closed_at)
-			select au.account_id, au.user_id, 'The ' || (array['server', 'shop', 'mailbox', 'domain', 'invoice'])[1 + n % 5] || ' of ' || n, d.ids[1 + n % 4], staff.ids[1 + n % 7], status,
+			select au.account_id, au.user_id, 'The ' || (array['server', 'shop', 'mailbox', 'domain', 'invoice'])[1 + n % 5] || ' of shop' || n, d.ids[1 + n % 4], staff.ids[1 + n % 7], status,
 				at, at, at, at, case when status in ('open', 'client_replied') then at end, case when status = 'closed' then at end
 			from generate_series(1, $1) n
 			cross join lateral (select now() - n * interval '17 minutes' as at, (array['open', 'client_replied', 'staff_replied', 'waiting', 'closed'])[1 + (n / 7) % 5] as status) x
@@ -283,8 +283,8 @@ func (s *site) grow(size int) string {
 		`insert into ticket_messages (ticket_id, author_id, author_name, voice, body, html, created_at)
 			select t.id, t.opener_id, 'Somebody', 'owner', body, '<p>' || body || '</p>', t.created_at + n * interval '1 minute'
 			from (select *, row_number() over (order by created_at desc) as k from tickets where subject like 'The %of%') t cross join generate_series(1, 10) n
-			cross join lateral (select 'Our server answers slowly since ' || k || ', and nobody told us why. Rare' || k || 'x shows it best; could you have a look at word' || (k * n) % 5000 || ' today?' as body) x
-			where $1 > 0`,
+			cross join lateral (select 'Our server answers slowly since night' || k || ', and nobody told us why. Rare' || k || 'x shows it best; could you have a look at word' || (k * n) % 5000 || ' today?' as body) x
+			where $1 > 0 order by t.created_at, n`,
 		`insert into ticket_events (ticket_id, actor_name, kind, at) select t.id, 'Somebody', 'edit', t.created_at + n * interval '2 minutes' from tickets t, generate_series(1, 2) n
 			where t.subject like 'The %of%' and $1 > 0`,
 		"create index tickets_search on tickets using gin (search)", "create index ticket_messages_search on ticket_messages using gin (search)",
