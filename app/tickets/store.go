@@ -22,20 +22,19 @@ import (
 // notes d and e.
 //
 // "(select true from …)" finds at most one row and is looked up; of an "exists" PostgreSQL may rather read the whole table once.
-const RelationsSQL = `case
-	when u.disabled_at is not null then '{}'::text[]
-	when (select true from account_users au where au.account_id = t.account_id and au.user_id = u.id) then
-		(select case when au.relation = 'owner' or 'delegates' = any(au.permissions) then '{owner}'::text[]
-			when t.opener_id = u.id then '{user,author}' else '{user}' end
-		from account_users au where au.account_id = t.account_id and au.user_id = u.id)
-	when u.role = 'admin' then '{admin}'
-	when u.role = 'staff' then case when t.department_id is null
+const RelationsSQL = `case when u.disabled_at is not null then '{}'::text[] else coalesce(
+	(select case when au.relation = 'owner' or 'delegates' = any(au.permissions) then '{owner}'::text[]
+		when t.opener_id = u.id then '{user,author}' else '{user}' end
+	from account_users au where au.account_id = t.account_id and au.user_id = u.id),
+	case u.role
+	when 'admin' then '{admin}'
+	when 'staff' then case when t.department_id is null
 		or exists (select from staff_departments sd where sd.user_id = u.id and sd.department_id = t.department_id) then '{staff}' else '{}' end::text[]
 	else array_remove(array[
 		case when (select true from delegates d where d.ticket_id = t.id and d.user_id = u.id and ` + delegates.Live + `) then 'delegate' end,
 		case when t.product_id is not null and exists (` + grantSQL + ` and d.user_id = u.id) then
 			case when t.opener_id = u.id then 'opener' else 'reader' end end], null)
-	end`
+	end) end`
 
 // grantSQL finds who was let into the contract of the product of the ticket t, and sees the ticket for that.
 const grantSQL = `select from contract_products cp join contracts c on c.id = cp.contract_id join delegates d on d.contract_id = c.id

@@ -262,13 +262,13 @@ func supportPages(s *site, id string) []benchPage {
 	return pages
 }
 
-// grow fills a store with tickets of many accounts, ten messages and two events each, and returns the id of one of Bea's.
+// grow fills a store with tickets, five of each account, with ten messages and two events each, and returns the id of one of Bea's.
 func (s *site) grow(size int) string {
 	s.t.Helper()
 	for _, sql := range []string{
 		"drop index ticket_messages_search", "drop index tickets_search",
-		"insert into accounts (name) select 'Account ' || n from generate_series(1, $1 / 20) n",
-		"insert into users (name, email, email_confirmed_at) select 'Person ' || n, 'p' || n || '@grown.example', now() from generate_series(1, $1 / 20) n",
+		"insert into accounts (name) select 'Account ' || n from generate_series(1, $1 / 5) n",
+		"insert into users (name, email, email_confirmed_at) select 'Person ' || n, 'p' || n || '@grown.example', now() from generate_series(1, $1 / 5) n",
 		`insert into account_users (account_id, user_id, relation) select a.id, u.id, 'owner' from accounts a join users u on u.name = replace(a.name, 'Account', 'Person')
 			where a.name like 'Account %' and $1 > 0`,
 		`insert into tickets (account_id, opener_id, subject, department_id, assignee_id, status, created_at, updated_at, last_post_at, last_client_post_at, waiting_since, closed_at)
@@ -277,7 +277,7 @@ func (s *site) grow(size int) string {
 			from generate_series(1, $1) n
 			cross join lateral (select now() - n * interval '17 minutes' as at, (array['open', 'client_replied', 'staff_replied', 'waiting', 'closed'])[1 + (n / 7) % 5] as status) x
 			join (select account_id, user_id, row_number() over (order by account_id) as k from account_users au join users u on u.id = au.user_id where u.email like '%@grown.example') au
-				on au.k = 1 + n % ($1 / 20)
+				on au.k = 1 + n % ($1 / 5)
 			cross join (select array_agg(id order by name) || null::uuid as ids from (select id, name from departments where archived_at is null order by name limit 3) x) d
 			cross join (select array_agg(id order by name) || null::uuid as ids from users where role is not null) staff`,
 		`insert into ticket_messages (ticket_id, author_id, author_name, voice, body, html, created_at)
