@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak shots generate vendor vuln
+.PHONY: help run test check bench soak shots screenshots generate vendor vuln
 
 # The race detector needs a C compiler. Where there is none, and .ci/tools could not get one, the tests run without it.
 CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
@@ -40,6 +40,10 @@ soak: ## run the fault tests with real durations, and every walk also in a Chrom
 shots: ## make screenshots of every page at 1280 and 360 px, light and dark, in shots/
 	@.ci/tools
 	PORTICO_SHOTS=$(CURDIR)/shots $(WITH_DATABASE) go test -count 1 -timeout 30m -run '^TestShots$$' ./cmd/portico
+
+screenshots: ## make the README's screenshots anew, in docs/screenshots/
+	@.ci/tools
+	PORTICO_README=$(CURDIR)/docs/screenshots $(WITH_DATABASE) go test -count 1 -run '^TestReadme$$' ./cmd/portico
 
 generate: ## write docs/actions.md anew from what is declared in app/provisioning
 	go test -count 1 -run '^TestGuide_IsCurrent$$' ./app/provisioning -update
