@@ -13,15 +13,24 @@ run: ## build, and run everything on http://127.0.0.1:8080
 	@go build -trimpath -o bin/portico ./cmd/portico
 	@exec bin/portico dev
 
-test: ## gofmt, go vet, staticcheck, and every test with the race detector, on a PostgreSQL and a Chromium of its own
+test: ## gofmt, go vet, staticcheck, and every test, on a PostgreSQL and a Chromium of its own
 	@.ci/tools
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory tests
 
-.PHONY: tests
+# The whole program's tests are many, and three times as slow with the race detector: make soak runs them with it.
+WHOLE = ./cmd/portico
+
+.PHONY: tests tests-apart tests-whole
 tests:
 	$(if $(CC_FOUND),,@echo "no C compiler: the tests run without the race detector")
-	$(WITH_DATABASE) go test $(RACE) -timeout 45m ./...
+	$(WITH_DATABASE) $(MAKE) --no-print-directory -j2 --output-sync=target tests-apart tests-whole
+
+tests-apart:
+	go test $(RACE) -timeout 45m $$(go list ./... | grep -v /cmd/portico$$)
+
+tests-whole:
+	go test -timeout 45m $(WHOLE)
 
 check: ## gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt these files:"; echo "$$unformatted"; exit 1; fi
@@ -35,7 +44,7 @@ bench: ## run the benchmarks
 soak: ## run the fault tests with real durations, and every walk also in a Chromium without scripts, which takes long
 	@.ci/tools
 	PORTICO_SOAK=1 $(WITH_DATABASE) go test $(RACE) -count 1 -timeout 60m -v -run 'Soak|Fault|Kill|Signal' ./app/... ./jobs/...
-	PORTICO_SOAK=1 $(WITH_DATABASE) go test $(RACE) -count 1 -timeout 60m -v ./cmd/portico
+	PORTICO_SOAK=1 $(WITH_DATABASE) go test $(RACE) -count 1 -timeout 60m -v $(WHOLE)
 
 shots: ## make screenshots of every page at 1280 and 360 px, light and dark, in shots/
 	@.ci/tools
