@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	"portico/app/dev"
 	"portico/app/keys"
 
+	"github.com/PuerkitoBio/goquery"
 	"github.com/google/uuid"
 )
 
@@ -343,5 +345,31 @@ func TestSupport_Presence(t *testing.T) {
 	third := two.signIn("ada@northwind.example")
 	if words := third.get("/admin/support/" + id).want(http.StatusOK).words("main"); strings.Contains(words, "is looking") {
 		t.Error("somebody who is gone is still shown")
+	}
+}
+
+// TestSupport_Pages: a long list comes in pages that show every ticket once, in order, and counts end at 99+.
+func TestSupport_Pages(t *testing.T) {
+	t.Parallel()
+	s := start(t, options{idle: true})
+	s.grow(300)
+	admin := s.signIn(ada)
+	page := admin.get("/admin/support").want(http.StatusOK)
+	if menu := page.words("nav.segments"); !strings.Contains(menu, "All active99+") || strings.Contains(menu, "100") {
+		t.Errorf("the menu counts %q", menu)
+	}
+	var shown []string
+	for {
+		page.find("table a.cell-link, table td a[href^='/admin/support/']").Each(func(_ int, link *goquery.Selection) {
+			shown = append(shown, strings.TrimPrefix(link.AttrOr("href", ""), "/admin/support/"))
+		})
+		next, more := page.find("a[rel=next]").Attr("href")
+		if !more || len(shown) > 1000 {
+			break
+		}
+		page = admin.get(next).want(http.StatusOK)
+	}
+	if want := s.lines("select id::text from tickets where status <> 'closed' order by updated_at desc, id desc"); !slices.Equal(shown, want) {
+		t.Errorf("the pages show %d tickets, and there are %d", len(shown), len(want))
 	}
 }
