@@ -39,6 +39,7 @@ document.addEventListener("click", (event) => {
   const field = link && document.getElementById(link.hash.slice(1));
   if (!field) return;
   event.preventDefault();
+  if (!field.checkVisibility()) field.closest("[popover]")?.showPopover();
   (field.closest(".field") ?? field).scrollIntoView({ block: "nearest" });
   field.focus({ preventScroll: true });
 });
