@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"portico/app"
 	"portico/app/live"
@@ -178,17 +179,14 @@ func (h *Handlers) again(c *fiber.Ctx, do func(ctx context.Context, v app.Viewer
 	return h.back(c, p, run.Action)
 }
 
-// fromLogs is where a deed leads back to that was done on the page of all logs: to a run there, under the filter that ?back= holds. ""
-// if it was done elsewhere.
+// fromLogs is where a deed leads back to that was done in a run's panel beside the logs: to the address of that panel, which ?back=
+// names, with the run that came of it in the place of the first. "" if it was done elsewhere.
 func fromLogs(c *fiber.Ctx, p Product, runID string) string {
-	if !p.OfStore() || !c.Context().QueryArgs().Has("back") {
+	back := web.LocalPath(c.Query("back"))
+	if !p.OfStore() || !strings.HasPrefix(back, "/admin/") {
 		return ""
 	}
-	to := "/admin/provisioning/logs/" + runID
-	if filter, err := url.ParseQuery(c.Query("back")); err == nil && len(filter) > 0 {
-		to += "?" + filter.Encode()
-	}
-	return to
+	return strings.ReplaceAll(back, c.Params("id"), runID)
 }
 
 // Cancel answers POST /admin/runs/:id/cancel.

@@ -43,7 +43,7 @@ const (
 	chartHeight = 64
 )
 
-func (h *Handlers) chart(c *fiber.Ctx, f Filter, base string) (*chart, error) {
+func (h *Handlers) chart(c *fiber.Ctx, at place, f Filter) (*chart, error) {
 	r := web.Of(c)
 	now := r.Now
 	histogram, err := h.service.Histogram(c.UserContext(), r.Viewer, f, now)
@@ -53,7 +53,7 @@ func (h *Handlers) chart(c *fiber.Ctx, f Filter, base string) (*chart, error) {
 	return draw(r, histogram, func(from, to time.Time) string {
 		picked := f
 		picked.From, picked.To = from, to
-		return address(base, picked.Values())
+		return at.list(picked)
 	}), nil
 }
 

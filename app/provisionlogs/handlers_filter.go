@@ -104,12 +104,12 @@ func (h *Handlers) valueName(c *fiber.Ctx, field, value string) (string, error) 
 	return h.service.NameOf(c.UserContext(), r.Viewer, field, value)
 }
 
-// chips shows the filters in use, in the form's order.
-func (h *Handlers) chips(c *fiber.Ctx, f Filter, base string) ([]chip, error) {
+// chips shows the filters in use, in the form's order, but for what a section is about.
+func (h *Handlers) chips(c *fiber.Ctx, at place, f Filter) ([]chip, error) {
 	r := web.Of(c)
 	var all []chip
 	add := func(name, value string, without Filter) {
-		all = append(all, chip{name, value, address(base, without.Values()), r.T("provisionlogs.remove", "Name", name, "Value", value)})
+		all = append(all, chip{name, value, at.list(without), r.T("provisionlogs.remove", "Name", name, "Value", value)})
 	}
 	if f.Text != "" {
 		without := f
@@ -117,7 +117,7 @@ func (h *Handlers) chips(c *fiber.Ctx, f Filter, base string) ([]chip, error) {
 		add(r.T("provisionlogs.text"), f.Text, without)
 	}
 	for _, field := range fields {
-		if value := f.Is[field]; value != "" {
+		if value := f.Is[field]; value != "" && field != at.field {
 			name, err := h.valueName(c, field, value)
 			if err != nil {
 				return nil, err

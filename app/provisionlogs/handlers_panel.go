@@ -21,6 +21,7 @@ type panel struct {
 	row
 	TicketID            *string
 	Close               string
+	Link                string // for others: without the filter
 	Why                 string // the detailed message
 	Tries               []tryRow
 	Facts               []fact
@@ -62,41 +63,11 @@ type pick struct{ Name, Value, Only, Not string }
 // debugShown is how much of an attempt's debug data the panel shows, in bytes.
 const debugShown = 32 << 10
 
-// Show answers GET /admin/provisioning/logs/:id: the list with one run's panel beside it; htmx gets the panel alone.
-func (h *Handlers) Show(c *fiber.Ctx) error {
-	r := web.Of(c)
-	id, err := web.ID(c, "id")
-	if err != nil {
-		return err
+func (h *Handlers) panel(r *web.Request, at place, d Details, f Filter) *panel {
+	p := &panel{
+		row: h.rows(r, at, []Run{d.Run}, f)[0], TicketID: d.TicketID, Close: at.list(f), Link: at.run(d.ID, Filter{}.with(at.field, at.id)),
+		Back: "?back=" + url.QueryEscape(at.run(d.ID, f)+at.anchor()),
 	}
-	filter, err := ParseFilter(queryOf(c), r.Zone)
-	if err != nil {
-		filter = Filter{}
-	}
-	details, err := h.service.Get(c.UserContext(), r.Viewer, id)
-	if err != nil {
-		return err
-	}
-	view := listView{Base: logsPath}
-	if part(c) != panelTarget {
-		if view, err = h.list(c, filter, "", logsPath); err != nil {
-			return err
-		}
-		for i := range view.Rows {
-			view.Rows[i].Current = view.Rows[i].ID == id
-		}
-	} else {
-		c.Set("HX-Push-Url", address(logsPath+"/"+id, filter.Values()))
-	}
-	view.Panel = h.panel(r, details, filter)
-	return web.Render(c, web.Page{
-		View: "provisionlogs/index", Frame: web.FrameAdmin, Section: "logs", Data: view, Parts: parts,
-		Title: app.Text{Key: "provisionlogs.run-title", Args: map[string]any{"Action": view.Panel.ActionName, "Product": details.Product()}},
-	})
-}
-
-func (h *Handlers) panel(r *web.Request, d Details, f Filter) *panel {
-	p := &panel{row: h.rows(r, []Run{d.Run}, Filter{Text: f.Text})[0], TicketID: d.TicketID, Close: address(logsPath, f.Values()), Back: "?back=" + url.QueryEscape(f.Values().Encode())}
 	p.Debug = (&web.View{Request: r}).Can("logs", "debug")
 	function, known := h.drivers.AnyFunction(d.Category, d.Action)
 	for i, try := range d.Tries {
@@ -178,10 +149,10 @@ func (h *Handlers) panel(r *web.Request, d Details, f Filter) *panel {
 		{FieldStatus, d.Status, p.StatusName}, {FieldAction, d.Action, p.ActionName}, {FieldProvider, d.Driver, p.Provider},
 		{FieldClient, d.AccountID, d.AccountName}, {FieldProduct, d.ProductID, d.Product()}, {FieldActor, p.ActorKey, p.Actor},
 	} {
-		p.Picks = append(p.Picks, pick{
-			r.T("provisionlogs." + one.field), one.name,
-			address(logsPath, f.with(one.field, one.value).Values()), address(logsPath, f.excluding(one.field, one.value).Values()),
-		})
+		if at.field != "" && (one.field == at.field || one.field == FieldClient) {
+			continue // all runs of a section have it
+		}
+		p.Picks = append(p.Picks, pick{r.T("provisionlogs." + one.field), one.name, at.list(f.with(one.field, one.value)), at.list(f.excluding(one.field, one.value))})
 	}
 	var lines []string
 	lines = append(lines, p.ActionName+" · "+p.StatusName+" · "+p.Exact, d.ID)

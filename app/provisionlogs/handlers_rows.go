@@ -26,14 +26,13 @@ type row struct {
 	Current     bool
 }
 
-func (h *Handlers) rows(r *web.Request, runs []Run, filter Filter) []row {
+func (h *Handlers) rows(r *web.Request, at place, runs []Run, filter Filter) []row {
 	looked := lookedFor(filter.Text)
 	rows := make([]row, len(runs))
-	query := filter.Values()
 	for i, run := range runs {
-		at := run.CreatedAt.In(r.Zone)
+		began := run.CreatedAt.In(r.Zone)
 		rows[i] = row{
-			Run: run, Href: address(logsPath+"/"+run.ID, query), ISO: at.Format(time.RFC3339), Exact: exact(r, at), Clock: clock(r, at),
+			Run: run, Href: at.run(run.ID, filter), ISO: began.Format(time.RFC3339), Exact: exact(r, began), Clock: clock(r, began),
 			StatusName: r.T("provisionlogs.status-" + run.Status), ActionName: h.actionName(r, run.Category, run.Action), Provider: h.providerName(run.Driver),
 			MessageText: messageOf(r, run), ProductText: highlight(run.Product(), looked),
 			Actor: run.ActorName, ActorKey: System,

@@ -66,7 +66,7 @@ func (h *Handlers) NewFilter(c *fiber.Ctx) error {
 func (h *Handlers) keepPage(c *fiber.Ctx, filter Filter) (web.Page, error) {
 	view := keepView{Query: filter.Values().Encode(), Back: address(logsPath, filter.Values())}
 	var err error
-	if view.Chips, err = h.chips(c, filter, logsPath); err != nil {
+	if view.Chips, err = h.chips(c, allLogs, filter); err != nil {
 		return web.Page{}, err
 	}
 	view.Kept, err = h.kept(c)
@@ -165,7 +165,7 @@ func (h *Handlers) settingsPage(c *fiber.Ctx) (web.Page, settingsForm, error) {
 		row := alertRow{Alert: alert, Href: logsPath + "?" + alert.Query}
 		if query, err := url.ParseQuery(alert.Query); err == nil {
 			if filter, err := ParseFilter(query, time.UTC); err == nil {
-				if row.Chips, err = h.chips(c, filter, logsPath); err != nil {
+				if row.Chips, err = h.chips(c, allLogs, filter); err != nil {
 					return web.Page{}, settingsForm{}, err
 				}
 			}

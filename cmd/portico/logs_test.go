@@ -226,7 +226,39 @@ func TestLogs_Section(t *testing.T) {
 	if count(page) != 1 || page.find(".chips a").Length() != 2 {
 		t.Errorf("%d rows, chips %q", count(page), page.words(".chips"))
 	}
-	staff.get(page.find("table.logs .cell-link").AttrOr("href", "")).want(http.StatusOK, "Open the run", "giraffe one")
+	// A row opens its run beside the list, on the same page, and what is in the panel stays there.
+	s.exec("insert into provision_attempts (run_id, attempt, started_at, outcome, message, detail) values ($1, 1, now(), 'failed', 'No', 'Said no in detail')", id)
+	s.exec(`insert into provision_debug (run_id, attempt, data) values ($1, 1, '[{"response_body": "canary-debug"}]')`, id)
+	for base, at := range map[string]*answer{manage + product + "&": page, profile + "?client=" + account + "&": staff.get(profile + "?q=giraffe+one").want(http.StatusOK)} {
+		href := at.find("table.logs .cell-link").AttrOr("href", "")
+		if href != base+"q=giraffe&run="+id && href != base+"q=giraffe+one&run="+id {
+			t.Errorf("the row leads to %s", href)
+		}
+		open := staff.get(href).want(http.StatusOK, "Open the run", "Said no in detail")
+		if open.find("#provisionlogs-panel [data-run]").AttrOr("data-run", "") != id || open.find("table.logs tr[aria-current]").AttrOr("data-run", "") != id {
+			t.Errorf("%s does not show the run", href)
+		}
+		staff.get(open.find("#provisionlogs-panel a[download]").AttrOr("href", "")).want(http.StatusOK, "canary-debug")
+		path, scope, _ := strings.Cut(strings.TrimSuffix(base, "&"), "?")
+		links := open.find("#provisionlogs-panel .picks a, #provisionlogs-panel [data-close-panel]")
+		for _, link := range links.EachIter() {
+			if to := link.AttrOr("href", ""); !strings.HasPrefix(to, path+"?") || !strings.Contains(to, scope) || strings.Contains(to, "run=") {
+				t.Errorf("%s leads to %s", link.Text(), to)
+			}
+		}
+		if links.Length() < 9 {
+			t.Errorf("the panel has %d links", links.Length())
+		}
+		if closed := staff.get(links.First().AttrOr("href", "")).want(http.StatusOK); closed.find("#provisionlogs-panel *").Length() != 0 || count(closed) != 1 {
+			t.Error("the closed panel shows")
+		}
+		staff.get(base+"from=rubbish").want(http.StatusUnprocessableEntity, "Enter a day and a time")
+		staff.get(base + "run=rubbish").want(http.StatusNotFound)
+	}
+	staff.get(manage + second + "&run=" + id).want(http.StatusNotFound)
+	if a := other.get(manage + product + "&run=" + id).want(http.StatusOK); a.find("[data-run]").Length() != 0 {
+		t.Error("a run shows without the permission")
+	}
 	if a := staff.get(manage+second+"&q=giraffe").want(http.StatusOK, "giraffe two"); count(a) != 1 {
 		t.Errorf("%d rows of the second product", count(a))
 	}
@@ -237,9 +269,11 @@ func TestLogs_Section(t *testing.T) {
 	if a := staff.get(profile+"?q=giraffe").want(http.StatusOK, "giraffe one", "giraffe two"); count(a) != 2 {
 		t.Errorf("%d rows of the client", count(a))
 	}
-	if a := staff.get("/admin/clients/" + s.text("select id from accounts where id <> $1 limit 1", account) + "/logs?q=giraffe&client=" + account).want(http.StatusOK); count(a) != 0 {
+	stranger := "/admin/clients/" + s.text("select id from accounts where id <> $1 limit 1", account) + "/logs?q=giraffe&client=" + account
+	if a := staff.get(stranger).want(http.StatusOK); count(a) != 0 {
 		t.Error("the address of one client shows the runs of another")
 	}
+	staff.get(stranger + "&run=" + id).want(http.StatusNotFound)
 	if a := other.get(manage + product).want(http.StatusOK); a.find("[data-logs]").Length() != 0 {
 		t.Error("the logs show without the permission")
 	}
@@ -258,24 +292,66 @@ func TestLogs_Section(t *testing.T) {
 	s.exec("update provision_runs set product_id = $1 where id = $2", second, newRun(s, "giraffe four", "queued"))
 	shown := `[...document.querySelectorAll("table.logs tr[data-run]")].map((row) => row.dataset.run).join(" ")`
 	wait(t, "the new run", func() bool { return eval[string](b, shown) == third+" "+id })
-	s.exec("update provision_runs set status = 'failed', finished_at = now(), message = 'giraffe fell', unknown_outcome = true, action = 'getInfo' where id = $1", third)
-	b.says("giraffe fell")
 
-	// What is done with a run on the page of all logs leads back there, under the same filter.
-	b.open("/admin/provisioning/logs/" + third + "?q=giraffe")
-	b.click("button", "It was not done")
-	b.says("Ada Moreau found out that it was not done.")
-	if path := b.path(); path != "/admin/provisioning/logs/"+third+"?q=giraffe" {
-		t.Errorf("at %s", path)
+	// The panel opens in place, keeps up with its run, and has an address; Escape, its button and Back close it.
+	list := manage + product + "&q=giraffe"
+	panel := func() string {
+		return eval[string](b, `document.getElementById("provisionlogs-panel")?.innerText ?? ""`)
 	}
-	b.click("button", "Retry")
-	wait(t, "the new run beside the list", func() bool {
-		return !strings.Contains(b.path(), third) && strings.HasPrefix(b.path(), "/admin/provisioning/logs/") && strings.HasSuffix(b.path(), "?q=giraffe")
-	})
-	b.click("button", "Cancel")
-	wait(t, "a cancelled run", func() bool {
-		return s.text("select count(*) from provision_runs where origin_id = $1 and status = 'cancelled'", third) == "1"
-	})
+	open := func() {
+		t.Helper()
+		eval[bool](b, fmt.Sprintf(`document.getElementById("run-%s").click(), true`, third))
+		wait(t, "the panel in place", func() bool { return b.path() == list+"&run="+third && strings.Contains(panel(), "giraffe three") })
+	}
+	closed := func(by string) {
+		t.Helper()
+		wait(t, "no panel after "+by, func() bool { return b.path() == list && panel() == "" && eval[string](b, shown) == third+" "+id })
+	}
+	open()
+	b.key("Escape")
+	closed("Escape")
+	open()
+	b.click("link", "Close panel")
+	closed("the button")
+	open()
+	eval[bool](b, "history.back(), true")
+	closed("Back")
+	b.see("switch", "Live")
+	open()
+	s.exec("update provision_runs set status = 'failed', finished_at = now(), message = 'giraffe three fell' where id = $1", third)
+	wait(t, "the panel's own run", func() bool { return strings.Contains(panel(), "giraffe three fell") })
+	for _, look := range []screen{{width: 1280}, {width: 360}} {
+		b.look(look)
+		if wide := b.wide(); wide != "" {
+			t.Errorf("with the panel the page scrolls sideways at %s: %s", look, wide)
+		}
+		for _, fault := range b.axe(false) {
+			t.Errorf("with the panel at %s: %s", look, fault)
+		}
+	}
+	b.look(screen{width: 1280})
+
+	// What is done with a run leads back to where its panel stands, under the same filter.
+	for _, at := range [][2]string{{list + "&run=", ""}, {profile + "?client=" + account + "&q=giraffe&run=", ""}, {"/admin/provisioning/logs/", "?q=giraffe"}} {
+		lost := newRun(s, "giraffe lost", "failed")
+		s.exec("update provision_runs set unknown_outcome = true, action = 'getInfo' where id = $1", lost)
+		b.open(at[0] + lost + at[1])
+		b.click("button", "It was not done")
+		b.says("Ada Moreau found out that it was not done.")
+		if path := b.path(); path != at[0]+lost+at[1] {
+			t.Errorf("at %s", path)
+		}
+		b.click("button", "Retry")
+		var again string
+		wait(t, "the new run", func() bool {
+			again = s.text("select coalesce(max(id::text), '') from provision_runs where origin_id = $1", lost)
+			return again != "" && b.path() == at[0]+again+at[1]
+		})
+		b.click("button", "Cancel")
+		wait(t, "a cancelled run", func() bool {
+			return s.text("select status from provision_runs where id = $1", again) == "cancelled" && b.path() == at[0]+again+at[1]
+		})
+	}
 	for _, line := range b.complaints() {
 		if !strings.Contains(line, "Failed to load resource") && !strings.Contains(line, "htmx:sendAbort") {
 			t.Errorf("on the console: %s", line)

@@ -1,5 +1,6 @@
 // The provision logs: new runs arrive and statuses change in place, older runs come on scrolling, one run opens beside the list,
-// a drag over the histogram picks a range, and keys move. Every link and form of the page works without this.
+// a drag over the histogram picks a range, and keys move. Every link and form of the page works without this. It is the same on the page
+// of all logs and on a page with a section of them.
 import { each } from "./each.js";
 import { say } from "./feedback.js";
 
@@ -13,7 +14,9 @@ const body = () => log()?.querySelector("table.logs > tbody");
 const rows = () => [...(body()?.rows ?? [])];
 const panel = find("provisionlogs-panel");
 const words = find("logs-words")?.dataset ?? {};
-const openRun = () => panel?.querySelector("h2[data-run]")?.dataset.run;
+const opened = () => panel?.querySelector("h2[data-run]")?.dataset;
+const openRun = () => opened()?.run;
+const anchor = find("logs") ? "#logs" : ""; // a section stands far down on its page
 
 document.querySelectorAll("[data-live-switch], .logs-keys").forEach((element) => {
   element.hidden = false;
@@ -52,6 +55,7 @@ function schedule() {
 function listAddress() {
   const query = new URLSearchParams(location.search);
   query.delete("before");
+  query.delete("run");
   const form = find("provisionlogs-filter");
   for (const { name, value } of form.querySelectorAll("[data-scope]")) query.set(name, value);
   const path = form.getAttribute("action");
@@ -90,7 +94,7 @@ async function fetchChanges() {
 function take(changes) {
   if ("reset" in changes.dataset) {
     if (held()) return; // asked again when it is not
-    return htmx.ajax("GET", location.href, { target: "#provisionlogs-list", swap: "innerHTML" });
+    return htmx.ajax("GET", location.pathname + location.search, { target: "#provisionlogs-list", swap: "innerHTML" });
   }
   log().dataset.since = changes.dataset.since;
   const open = openRun();
@@ -306,9 +310,9 @@ document.addEventListener("click", (event) => {
 function closePanel() {
   const run = openRun();
   if (!run) return;
-  const { path } = listAddress();
+  const { path, query } = listAddress();
   panel.replaceChildren();
-  history.pushState({ htmx: true }, "", path + location.search);
+  history.pushState({ htmx: true }, "", query.size > 0 ? `${path}?${query}` : path);
   mark();
   find(`run-${run}`)?.focus({ preventScroll: true });
 }
@@ -317,7 +321,7 @@ function closePanel() {
 async function refreshPanel() {
   const run = openRun();
   if (!run || panel.contains(getSelection().anchorNode) && !getSelection().isCollapsed) return;
-  const page = await get(location.pathname + location.search, "provisionlogs-panel").catch(() => null);
+  const page = await get(opened().address, "provisionlogs-panel").catch(() => null);
   if (!page || openRun() !== run || panel.querySelector("form :focus")) return;
   const open = [...panel.querySelectorAll("details[open]")].map((details) => details.id);
   const scrolled = panel.querySelector(".panel-body").scrollTop;
@@ -341,7 +345,7 @@ document.addEventListener("pointerover", (event) => {
     return;
   }
   const { field, value } = cell.dataset;
-  if (!value) return;
+  if (!value || find("provisionlogs-filter").querySelector(`[data-scope][name="${field}"]`)) return;
   const name = cell.textContent.trim();
   const { path, query } = listAddress();
   const only = new URLSearchParams(query);
@@ -351,7 +355,7 @@ document.addEventListener("pointerover", (event) => {
   if (not.get(field) === value) not.delete(field);
   for (const [word, target] of [["just", only], ["not", not]]) {
     const link = tools.querySelector(`[data-${word}]`);
-    link.href = `${path}?${target}`;
+    link.href = `${path}?${target}${anchor}`;
     link.title = words[word];
     link.setAttribute("aria-label", `${link.title}: ${name}`);
   }
@@ -394,7 +398,7 @@ document.addEventListener("pointerup", () => {
   const iso = (at) => new Date(at).toISOString().replace(/\.\d+Z$/, "Z");
   const picked = { from: start + Math.min(from, to) * step, to: start + (Math.max(from, to) + 1) * step };
   for (const [name, at] of Object.entries(picked)) query.set(name, iso(at));
-  location.assign(`${path}?${query}`);
+  location.assign(`${path}?${query}${anchor}`);
 });
 
 function barAt(svg, event) {
