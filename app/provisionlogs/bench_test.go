@@ -91,6 +91,7 @@ func (b *bundle) fillAtOnce(n int, span time.Duration) {
 	for _, name := range scan[[]string](b, `select array_agg(i.indexrelid::regclass::text) from pg_index i where i.indrelid = 'provision_runs'::regclass and not i.indisprimary`) {
 		b.exec("drop index " + name)
 	}
+	b.exec("drop index provision_counts_action, provision_counts_driver, provision_counts_category")
 	b.exec("alter table provision_runs disable trigger user")
 	b.fill(n, span)
 	b.exec("alter table provision_runs enable trigger user")
@@ -104,7 +105,10 @@ func (b *bundle) fillAtOnce(n int, span time.Duration) {
 			union all select minute, status, '', '', '', sum(runs) from minutes group by 1, 2)
 		insert into provision_counts (slot, at, status, category, action, driver, runs)
 		select slot, date_trunc(case slot when 1 then 'minute' when 60 then 'hour' else 'day' end, minute, 'UTC'), status, category, action, driver, sum(runs)
-		from all_of, unnest(array[1, 60, 1440]) as slot group by 1, 2, 3, 4, 5, 6`)
+		from all_of, unnest(array[1, 60, 1440]) as slot group by 1, 2, 3, 4, 5, 6 order by 2`)
+	for _, column := range []string{"action", "driver", "category"} {
+		b.exec(fmt.Sprintf("create index provision_counts_%[1]s on provision_counts (slot, %[1]s, at) where category <> ''", column))
+	}
 }
 
 func times(few, many int) string {

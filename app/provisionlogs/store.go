@@ -212,8 +212,9 @@ func list(ctx context.Context, pool *pgxpool.Pool, f Filter, before string, want
 			return page.cut(want), nil
 		}
 		before = edge
-		if words {
-			// Not among the newest: then it is rare enough for the index of words, which finds all of them at once.
+		if words && (want+1)*read > len(page.Runs)*maxRows {
+			// Too few among the newest to fill the page by reading on: then it is rare enough for the index of words, which finds
+			// all of them at once.
 			words = false
 			runs, all, err := byWords(ctx, pool, p, before, want+1-len(page.Runs))
 			if err != nil {
