@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -474,7 +473,7 @@ func (r loadReport) at(share float64) time.Duration {
 func TestLogs_UnderLoad(t *testing.T) {
 	t.Parallel()
 	seconds := 4
-	if os.Getenv("PORTICO_SOAK") != "" {
+	if soak {
 		seconds = 120
 	}
 	r := underLoad(start(t, options{idle: true}), seconds*loadRate)
