@@ -91,7 +91,10 @@ func LoadDemo(ctx context.Context, pool *pgxpool.Pool, hasher *auth.Hasher, ring
 		if err := loadDelegates(ctx, tx); err != nil {
 			return err
 		}
-		return loadRuns(ctx, tx, fewRuns, 1)
+		if err := loadRuns(ctx, tx, fewRuns, 1); err != nil {
+			return err
+		}
+		return loadAsked(ctx, tx)
 	})
 	if err != nil {
 		return false, fmt.Errorf("load the demo store: %w", err)

@@ -244,6 +244,11 @@ func TestRuns_Approval(t *testing.T) {
 		}
 	}
 
+	// The demo store has one.
+	demo := s.text("select id from provision_runs where status = 'approval'")
+	s.signIn(stella).get("/runs/"+demo).want(http.StatusOK, "Noor Haddad asks to run this").submit("/runs/"+demo+"/decision", "approve", "on").follow().want(http.StatusOK, "It is approved")
+	until(demo, "succeeded ")
+
 	// It waits, and holds nothing else up.
 	first := ask("canary-Approve-1")
 	delegate.get("/runs/"+first).want(http.StatusOK, "Waiting for approval", "Dev Team 1")
