@@ -322,8 +322,12 @@ func snapshot(ctx context.Context, conn db.Conn) (string, error) {
 	return text, err
 }
 
-// maxChanges is how many changed runs are told in pieces. More come only to a page that was away.
-const maxChanges = 2000
+// maxChanges is how many changed runs are told in pieces, and maxNotes how many notes of changes are read for that: a run changes a few
+// times. More come only to a page that was away.
+const (
+	maxChanges = 2000
+	maxNotes   = 5 * maxChanges
+)
 
 // changes finds the runs that changed since a snapshot, whatever the order in which their transactions committed.
 func changes(ctx context.Context, conn db.Conn, f Filter, since string) (Changes, error) {
@@ -333,17 +337,19 @@ func changes(ctx context.Context, conn db.Conn, f Filter, since string) (Changes
 	}
 	found := Changes{Snapshot: now}
 	var kept bool
+	var notes int
 	var ids []string
 	err = conn.QueryRow(ctx, `
+		with notes as materialized (
+			select run_id from provision_changes
+			where xid >= pg_snapshot_xmin($1::pg_snapshot) and not pg_visible_in_snapshot(xid, $1::pg_snapshot) limit $2)
 		select pg_snapshot_xmin($1::pg_snapshot) >= (select xid from provision_changes_kept),
-			array(select distinct run_id::text from (
-				select run_id from provision_changes
-				where xid >= pg_snapshot_xmin($1::pg_snapshot) and not pg_visible_in_snapshot(xid, $1::pg_snapshot) limit $2) as c)`,
-		since, maxChanges+1).Scan(&kept, &ids)
+			(select count(*)::int from notes), array(select distinct run_id::text from notes)`,
+		since, maxNotes+1).Scan(&kept, &notes, &ids)
 	if err != nil {
 		return Changes{}, err
 	}
-	if !kept || len(ids) > maxChanges {
+	if !kept || notes > maxNotes || len(ids) > maxChanges {
 		found.Reset = true
 		return found, nil
 	}

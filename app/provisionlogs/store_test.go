@@ -332,6 +332,27 @@ func TestChanges_ReachEveryViewerOnce(t *testing.T) {
 	}
 }
 
+// TestChanges_AllOrAfresh: a page that was away for a moment is told of every run that changed meanwhile, however often each did, or
+// to read the list afresh, and never of some of them.
+func TestChanges_AllOrAfresh(t *testing.T) {
+	t.Parallel()
+	b := setUp(t)
+	b.fill(maxChanges+1, time.Hour)
+	for _, test := range []struct {
+		runs, times int
+		reset       bool
+	}{{1000, 4, false}, {maxChanges, 1, false}, {maxChanges + 1, 1, true}, {maxChanges, 6, true}} {
+		since := scan[string](b, "select pg_current_snapshot()::text")
+		for range test.times {
+			b.exec("update provision_runs set attempts = attempts + 1 where id = any(array(select id from provision_runs order by id desc limit $1))", test.runs)
+		}
+		changes, err := b.service.Changes(t.Context(), ada, Filter{}, since)
+		if err != nil || changes.Reset != test.reset || !test.reset && len(changes.Runs) != test.runs {
+			t.Errorf("%d runs changed %d times: told of %d, afresh %v, %v", test.runs, test.times, len(changes.Runs), changes.Reset, err)
+		}
+	}
+}
+
 // TestMonths: months are made ahead, take in what came before them, and are dropped whole when they are too old.
 func TestMonths(t *testing.T) {
 	t.Parallel()
