@@ -343,8 +343,12 @@ func TestChanges_AllOrAfresh(t *testing.T) {
 		reset       bool
 	}{{1000, 4, false}, {maxChanges, 1, false}, {maxChanges + 1, 1, true}, {maxChanges, 6, true}} {
 		since := scan[string](b, "select pg_current_snapshot()::text")
-		for range test.times {
-			b.exec("update provision_runs set attempts = attempts + 1 where id = any(array(select id from provision_runs order by id desc limit $1))", test.runs)
+		const groups = 10 // one after the other
+		for group := range groups {
+			for range test.times {
+				b.exec(`update provision_runs set attempts = attempts + 1
+					where id = any(array(select id from (select id, row_number() over (order by id desc) as n from provision_runs) x where n <= $1 and n % $2 = $3))`, test.runs, groups, group)
+			}
 		}
 		changes, err := b.service.Changes(t.Context(), ada, Filter{}, since)
 		if err != nil || changes.Reset != test.reset || !test.reset && len(changes.Runs) != test.runs {
