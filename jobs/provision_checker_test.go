@@ -164,6 +164,11 @@ func TestFault_Checker(t *testing.T) {
 	clicked, frozen := map[string]bool{}, map[string]int{} // run → it was answered; run → its turns when its grant ended
 	clicks, refused := 0, 0
 	for end := time.Now().Add(lasting); time.Now().Before(end); time.Sleep(d.pause(120 * time.Millisecond)) {
+		// People wait for what they asked for: without that, a slow machine would never be through.
+		var open int
+		if err := s.pool.QueryRow(t.Context(), "select count(*)::int from provision_runs where finished_at is null").Scan(&open); err != nil || open > 50 {
+			continue
+		}
 		v, a := s.admin, asking(products[d.draw(len(products))], []string{"changePackage", "changePackage", "changePassword", "usage"}[d.draw(4)])
 		granted := true
 		if d.draw(3) == 0 {

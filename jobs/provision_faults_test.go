@@ -274,6 +274,27 @@ func TestRuns_WorkerKilled(t *testing.T) {
 	}
 }
 
+// A run that is tried again later is neither taken for lost meanwhile, nor tried earlier where it has a second job for some reason.
+func TestRuns_TwoJobs(t *testing.T) {
+	t.Parallel()
+	s := openShop(setUp(t, nil), func(providerCall) behaviour { return behaviour{status: 503} })
+	s.ask(s.owner, s.product(), "usage")
+	s.exec("update provision_runs set attempts = 4") // the next pause is long
+	s.exec("update river_job set attempt = 4 where kind = 'provision_action'")
+	s.start()
+	s.until(1, "select count(*) from river_job where kind = 'provision_action' and state = 'retryable'")
+	s.exec("update river_job set state = 'running', attempted_at = now() - interval '1 hour' where kind = 'provision_action'") // as just after an attempt
+	if found, err := s.runs.Rescue(t.Context()); err != nil || found != 0 {
+		t.Errorf("%d runs are taken for lost, %v", found, err)
+	}
+	s.exec(`insert into river_job (kind, queue, args, max_attempts, state, scheduled_at)
+		select kind, queue, args, max_attempts, 'available', now() from river_job where kind = 'provision_action'`)
+	s.until(1, "select count(*) from river_job where kind = 'provision_action' and state = 'scheduled' and scheduled_at > now() + interval '1 minute'")
+	if attempts := scan[int](s.bundle, "select attempts from provision_runs"); attempts != 5 {
+		t.Errorf("%d attempts, want 5", attempts)
+	}
+}
+
 // Runs of many products stay under the configuration's limit of calls.
 func TestRuns_LimitOfCalls(t *testing.T) {
 	t.Parallel()

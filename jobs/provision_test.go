@@ -438,7 +438,9 @@ func (s *shop) hurry() {
 				return
 			case <-tick.C:
 				// River keeps what comes again within five seconds as available.
-				_, _ = s.pool.Exec(ctx, `update river_job set scheduled_at = now(), state = 'available' where kind = 'provision_action'
+				_, _ = s.pool.Exec(ctx, `
+					with due as (update provision_runs set next_at = null where status = 'retrying' and next_at > now())
+					update river_job set scheduled_at = now(), state = 'available' where kind = 'provision_action'
 					and (state = 'retryable' or state = 'available' and scheduled_at > now() + interval '3 seconds')`)
 			}
 		}

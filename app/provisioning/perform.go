@@ -103,9 +103,9 @@ func (s *Service) begin(ctx context.Context, tx pgx.Tx, runID string) (t *turn, 
 			return nil, nil, err
 		}
 	}
-	if run.Waiting && run.NextAt != nil {
+	if run.NextAt != nil && (run.Waiting || run.Status == Retrying) {
 		if left := time.Until(*run.NextAt); left > time.Second {
-			return nil, &Held{left}, nil // the job of a callback came before, and looked
+			return nil, &Held{left}, nil // another job of this run came before: that of a callback, or of one that was given up too early
 		}
 	}
 	stop := func(status, family string, pairs ...any) (*turn, error, error) {

@@ -396,7 +396,8 @@ func staleApprovals(ctx context.Context, conn db.Conn, age time.Duration, limit 
 }
 
 // lost lists open runs that nobody will work any more: their job is gone, or their worker is. A worker takes a run up as soon as it has
-// fetched the job: one that has not within slack is gone, and its job is left running until River finds out, which takes minutes.
+// fetched the job: one that has not within slack is gone, and its job is left running until River finds out, which takes minutes. A run
+// that is tried again later is not looked at before: right after an attempt its job still counts as running.
 func lost(ctx context.Context, conn db.Conn, kind string, slack time.Duration, limit int) (ids []string, err error) {
 	rows, err := conn.Query(ctx, `
 		select r.id::text from provision_runs r
@@ -406,8 +407,9 @@ func lost(ctx context.Context, conn db.Conn, kind string, slack time.Duration, l
 		and not exists (select from river_job j where j.kind = $1 and j.args ->> 'run_id' = r.id::text
 			and j.state in ('available', 'pending', 'retryable', 'scheduled'))
 		and (r.deadline_at < clock_timestamp()
-			or r.deadline_at is null and not exists (select from river_job j where j.kind = $1 and j.args ->> 'run_id' = r.id::text and j.state = 'running'
-				and j.attempted_at > clock_timestamp() - $3 * interval '1 microsecond'))
+			or r.deadline_at is null and (r.next_at is null or r.next_at < clock_timestamp() - $3 * interval '1 microsecond')
+				and not exists (select from river_job j where j.kind = $1 and j.args ->> 'run_id' = r.id::text and j.state = 'running'
+					and j.attempted_at > clock_timestamp() - $3 * interval '1 microsecond'))
 		order by r.id limit $2`, kind, limit, slack.Microseconds())
 	if err != nil {
 		return nil, err
