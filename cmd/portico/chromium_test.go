@@ -73,9 +73,10 @@ type screen struct {
 
 // tab is a browser window on a site. People find things in it as a screen reader names them.
 type tab struct {
-	t    testing.TB
-	site *site
-	ctx  context.Context
+	t         testing.TB
+	site      *site
+	ctx       context.Context
+	noScripts bool
 
 	mu      sync.Mutex
 	console []string // errors and warnings that the page or the browser wrote
@@ -96,6 +97,7 @@ func (s *site) browse(t testing.TB, look screen) *tab {
 // look changes the window's size, colours and scripts.
 func (b *tab) look(look screen) {
 	b.t.Helper()
+	b.noScripts = look.noScripts
 	if look.width == 0 {
 		look.width = 1280
 	}

@@ -248,7 +248,13 @@ func (s *site) link(letter dev.Letter, containing string) string {
 // wait looks until done says so, as soon as it does.
 func wait(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
+	waitFor(t, patience, what, done)
+}
+
+// waitFor is wait for what may take longer than patience.
+func waitFor(t testing.TB, most time.Duration, what string, done func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(most)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -258,7 +264,7 @@ func wait(t testing.TB, what string, done func() bool) {
 		case <-t.Context().Done():
 			t.Fatalf("the test ended while waiting for %s", what)
 		case <-deadline.C:
-			t.Fatalf("waited %v for %s", patience, what)
+			t.Fatalf("waited %v for %s", most, what)
 		}
 	}
 }

@@ -359,14 +359,21 @@ func TestRuns_WrongForms(t *testing.T) {
 
 // shows waits until a live page says something; without scripts by loading it again.
 func shows(w window, text string) {
-	if p, ok := w.(*paper); ok {
-		wait(p.t, text, func() bool {
-			p.visit(p.page.path)
-			return strings.Contains(p.page.words("body"), text)
+	switch w := w.(type) {
+	case *paper:
+		wait(w.t, text, func() bool {
+			w.visit(w.page.path)
+			return strings.Contains(w.page.words("body"), text)
 		})
-		return
+	case *tab:
+		if w.noScripts {
+			wait(w.t, text, func() bool {
+				w.open(w.path())
+				return strings.Contains(w.text(), text)
+			})
+		}
+		w.says(text)
 	}
-	w.says(text)
 }
 
 // opens presses **Open control panel** and follows it out of the portal.

@@ -228,7 +228,8 @@ func TestKill_ServeDuringARun(t *testing.T) {
 			f.exec("delete from river_leader")
 		}
 		p = f.serve(t)
-		wait(t, "the run to end", func() bool {
+		// In make soak the dead process's turn and its leadership have to run out first, and the next pauses to pass.
+		waitFor(t, 15*time.Minute, "the run to end", func() bool {
 			return f.text("select count(*) from provision_runs where product_id = $1 and status = 'succeeded'", product) == "1"
 		})
 		if effects := f.ledger.count(t); effects != i+1 {
