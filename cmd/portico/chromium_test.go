@@ -293,6 +293,17 @@ func (b *tab) says(text string) {
 	}
 }
 
+// href is the address where the tab is, "" while it goes elsewhere.
+func (b *tab) href() string {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	href, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.readyState == "loading" ? "" : location.href`))
+	if err != nil {
+		return ""
+	}
+	return href
+}
+
 // text is what the page shows, with single spaces.
 func (b *tab) text() string {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)

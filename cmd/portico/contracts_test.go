@@ -75,6 +75,7 @@ func TestContracts(t *testing.T) {
 		staff.visit("/admin/clients")
 		staff.fill("Search clients", "bluebird-bak")
 		staff.press("Find")
+		asked(staff, "q=bluebird-bak")
 		staff.follow("Bluebird Bakery")
 		staff.follow("bluebird.example")
 		staff.press("Suspend")

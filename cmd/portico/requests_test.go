@@ -300,25 +300,32 @@ func TestRates(t *testing.T) {
 					continue
 				}
 				limited++
-				path, form := w.sample(route)
-				if a := w.send(route, path, form, nil); a.status == http.StatusTooManyRequests {
-					t.Errorf("%s %s is limited from the first time on", route.Method, route.Path)
-				}
-				if w.actor.Email != "" {
-					w.site.exec("delete from authenticators where user_id = $1 and $2", w.ids[w.actor.Email], name != "WF")
-					w.site.exec("delete from passkeys where user_id = $1", w.ids[w.actor.Email])
-					w.enter()
-				}
-				path, form = w.sample(route)
-				token := w.c.token()
-				// As if it had been done as often as it may be.
-				w.site.exec("update rate_limits set hits = $1", route.Rate.Times)
-				before := snapshot(t, w.site)
 				var a *answer
-				if route.Method == http.MethodGet {
-					a = w.c.copy().get(path)
-				} else {
-					a = w.c.copy().post(path, form, http.Header{"X-Csrf-Token": {token}})
+				var before state
+				for range 2 { // the time in which hits are counted may just end
+					path, form := w.sample(route)
+					if a := w.send(route, path, form, nil); a.status == http.StatusTooManyRequests {
+						t.Errorf("%s %s is limited from the first time on", route.Method, route.Path)
+					}
+					if w.actor.Email != "" {
+						w.site.exec("delete from authenticators where user_id = $1 and $2", w.ids[w.actor.Email], name != "WF")
+						w.site.exec("delete from passkeys where user_id = $1", w.ids[w.actor.Email])
+						w.enter()
+					}
+					path, form = w.sample(route)
+					token := w.c.token()
+					// As if it had been done as often as it may be.
+					w.site.exec("update rate_limits set hits = $1", route.Rate.Times)
+					before = snapshot(t, w.site)
+					if route.Method == http.MethodGet {
+						a = w.c.copy().get(path)
+					} else {
+						a = w.c.copy().post(path, form, http.Header{"X-Csrf-Token": {token}})
+					}
+					if a.status == http.StatusTooManyRequests {
+						break
+					}
+					w.site.exec("truncate rate_limits")
 				}
 				if a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" {
 					t.Errorf("%s %s once more than %d times: got %d, Retry-After %q", route.Method, route.Path, route.Rate.Times, a.status, a.header.Get("Retry-After"))

@@ -387,7 +387,7 @@ func opens(s *site, w window) {
 		}
 	case *tab:
 		w.press("Open control panel")
-		wait(w.t, "the control panel", func() bool { return eval[string](w, "location.origin") == s.sandboxURL })
+		wait(w.t, "the control panel", func() bool { return strings.HasPrefix(w.href(), s.sandboxURL+"/") })
 	}
 }
 

@@ -98,6 +98,13 @@ func (b *tab) read(selector string) string {
 	return strings.Join(strings.Fields(text), " ")
 }
 
+// asked waits until the address holds what was asked for, where the page before shows the same links elsewhere.
+func asked(w window, query string) {
+	if b, ok := w.(*tab); ok {
+		wait(b.t, query+" in the address", func() bool { return strings.Contains(b.href(), query) })
+	}
+}
+
 // field finds a field that text goes into.
 func (b *tab) field(label string) (node cdp.BackendNodeID, role string) {
 	b.t.Helper()
