@@ -26,7 +26,12 @@ func (w *performWorker) Timeout(*river.Job[provisioning.PerformArgs]) time.Durat
 }
 
 func (w *performWorker) Work(ctx context.Context, job *river.Job[provisioning.PerformArgs]) error {
-	err := w.runs.Perform(ctx, job.Args.RunID, pauseAfter(job.JobRow))
+	err := w.runs.Perform(ctx, job.Args.RunID, func(attempts int) time.Duration {
+		// A run whose job was lost has a new one, which counts from one again.
+		row := *job.JobRow
+		row.Attempt = max(row.Attempt, attempts)
+		return pauseAfter(&row)
+	})
 	var held *provisioning.Held
 	var ended *provisioning.Ended
 	switch {

@@ -212,10 +212,10 @@ func TestRuns_OlderWorkerReportsLast(t *testing.T) {
 	product := s.product()
 	id := s.ask(s.owner, product, "changePassword", "password", canary("password"))
 	older := make(chan error, 1)
-	go func() { older <- s.runs.Perform(t.Context(), id, time.Minute) }()
+	go func() { older <- s.runs.Perform(t.Context(), id, inAMinute) }()
 	s.until(1, "select turn from provision_runs")
 	s.exec("update provision_runs set deadline_at = now() - interval '1 second'") // as if the older one were long dead
-	if err := s.runs.Perform(t.Context(), id, time.Minute); err != nil {
+	if err := s.runs.Perform(t.Context(), id, inAMinute); err != nil {
 		t.Fatal(err)
 	}
 	<-release
@@ -274,6 +274,8 @@ func TestRuns_WorkerKilled(t *testing.T) {
 	}
 }
 
+func inAMinute(int) time.Duration { return time.Minute }
+
 // A run that is tried again later is neither taken for lost meanwhile, nor tried earlier where it has a second job for some reason.
 func TestRuns_TwoJobs(t *testing.T) {
 	t.Parallel()
@@ -292,6 +294,14 @@ func TestRuns_TwoJobs(t *testing.T) {
 	s.until(1, "select count(*) from river_job where kind = 'provision_action' and state = 'scheduled' and scheduled_at > now() + interval '1 minute'")
 	if attempts := scan[int](s.bundle, "select attempts from provision_runs"); attempts != 5 {
 		t.Errorf("%d attempts, want 5", attempts)
+	}
+	// With the second job alone, the pauses go on where they were.
+	s.exec("delete from river_job where kind = 'provision_action' and state = 'running'")
+	s.exec("update provision_runs set next_at = null")
+	s.exec("update river_job set state = 'available', scheduled_at = now() where kind = 'provision_action'")
+	s.until(1, "select count(*) from provision_runs where status = 'retrying' and attempts = 6")
+	if next := scan[time.Time](s.bundle, "select next_at from provision_runs"); time.Until(next) < 30*time.Minute {
+		t.Errorf("after the sixth attempt the next comes in %v", time.Until(next))
 	}
 }
 

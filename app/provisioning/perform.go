@@ -48,13 +48,13 @@ type turn struct {
 	say      *locale.Printer
 }
 
-// Perform makes one attempt at a run. pause is when the next comes if this one fails for now; 0 means that this is the last. It may be
-// called twice for one run, by jobs that were queued twice or whose process died: the row decides. Holds no transaction while the
-// provider is called.
+// Perform makes one attempt at a run. pause says when the next comes if this one fails for now, by how many there were with it; 0 means
+// that this is the last. It may be called twice for one run, by jobs that were queued twice or whose process died: the row decides.
+// Holds no transaction while the provider is called.
 //
 // Returns nil when the run succeeded, is another's turn, or was over; *Held when it must wait; *Ended when it failed or was cancelled;
 // any other error if it may be tried again after pause.  Source: threats and faults, section 3.
-func (s *Service) Perform(ctx context.Context, runID string, pause time.Duration) error {
+func (s *Service) Perform(ctx context.Context, runID string, pause func(attempts int) time.Duration) error {
 	var t *turn
 	var outcome error
 	err := db.InTx(ctx, s.pool, func(tx pgx.Tx) (err error) {
@@ -70,7 +70,7 @@ func (s *Service) Perform(ctx context.Context, runID string, pause time.Duration
 		return outcome
 	}
 	result, err := s.act(ctx, t)
-	return s.end(ctx, t, result, err, pause)
+	return s.end(ctx, t, result, err, pause(t.run.Attempts))
 }
 
 // begin decides whether a run may be taken up now, and takes it up: t is nil if not, and outcome says what becomes of the job.
